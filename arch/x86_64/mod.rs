@@ -1,0 +1,6 @@
+//! x86_64: `syscall`, number in rax, arguments in rdi, rsi, rdx, r10, r8, r9, result in rax;
+//! the kernel overwrites rcx (the return address) and r11 (the flags) and nothing else.
+
+mod syscall;
+
+pub use syscall::*;

@@ -1,0 +1,6 @@
+//! Go's network poller and goroutine scheduler for freestanding Linux programs: no std, no libc.
+#![cfg_attr(not(any(test, loom)), no_std)]
+
+#[path = "../arch/mod.rs"]
+pub mod arch;
+pub mod sys;
