@@ -3,4 +3,6 @@
 
 #[path = "../arch/mod.rs"]
 pub mod arch;
+#[cfg(feature = "rt")]
+pub mod rt;
 pub mod sys;
