@@ -1,7 +1,76 @@
-//! Typed system calls: `Result<T, Errno>`, one file a topic.
+//! Typed system calls: `Result<T, Errno>`, one file a topic, each function named as its call.
+//!
+//! Every function here is one `syscall` instruction and no more: nothing is retried, so `EINTR`
+//! reaches the caller, and nothing is cached. Pointers and lengths come from slices and references;
+//! flags are types of their own, so that swapped arguments do not compile.
+//!
+//! Descriptors are plain numbers. A call on the wrong one is a bug and reads or writes the wrong
+//! file, but cannot break memory safety, so such calls are safe functions; who owns which
+//! descriptor is settled in the layers above. Calls that change the memory map, run code or hand
+//! the kernel an address for later are `unsafe`.
+//!
+//! How arguments are widened to the 64-bit registers: a C `int` (descriptors above all) keeps its
+//! sign, everything else is zero-extended. Constants and layouts are those of `linux-raw-sys`, or are
+//! asserted against it beside the type.
 
+pub mod epoll;
 mod errno;
+pub mod eventfd;
+pub mod fd;
+pub mod futex;
+pub mod mm;
+pub mod process;
+pub mod time;
+
 pub use errno::{Errno, result};
 
 /// A file descriptor number, as the kernel counts them.
 pub type RawFd = i32;
+
+/// Widens a C `int` for a register, sign included: the kernel reads 32 bits of most descriptors,
+/// but compares a few (`AT_FDCWD`) and all timeouts after extending them itself.
+#[inline(always)]
+const fn int(value: i32) -> usize {
+    value as isize as usize
+}
+
+/// The address of memory that the kernel will read or write. Exposed, since the kernel's accesses
+/// are derived from the number and not from the pointer.
+#[inline(always)]
+fn ptr<T>(p: *const T) -> usize {
+    p.expose_provenance()
+}
+
+/// As [`ptr`], null for `None`.
+#[inline(always)]
+fn opt_ptr<T>(p: Option<&T>) -> usize {
+    p.map_or(0, |p| ptr(p))
+}
+
+/// As [`opt_ptr`], for memory that the kernel writes.
+#[inline(always)]
+fn opt_mut_ptr<T>(p: Option<&mut T>) -> usize {
+    p.map_or(0, |p| ptr(core::ptr::from_mut(p)))
+}
+
+/// The result of a call that only succeeds or fails.
+#[inline(always)]
+fn unit(ret: usize) -> Result<(), Errno> {
+    result(ret).map(|_| ())
+}
+
+/// The result of a call that returns a C `int`: a descriptor, a process number, a set of flags.
+#[inline(always)]
+fn as_int(ret: usize) -> Result<i32, Errno> {
+    result(ret).map(|ret| ret as i32)
+}
+
+/// Views the first `n` bytes of `buf`.
+///
+/// # Safety
+/// `n` is at most `buf.len()`, and the kernel has written that many.
+#[inline(always)]
+unsafe fn written(buf: &mut [core::mem::MaybeUninit<u8>], n: usize) -> &mut [u8] {
+    // SAFETY: `u8` and `MaybeUninit<u8>` have one layout; the caller answers for `n` and the contents.
+    unsafe { core::slice::from_raw_parts_mut(buf.as_mut_ptr().cast(), n) }
+}
