@@ -3,6 +3,10 @@
 
 #[path = "../arch/mod.rs"]
 pub mod arch;
+mod atomic;
+mod lock;
+pub mod poll;
 #[cfg(feature = "rt")]
 pub mod rt;
 pub mod sys;
+pub mod timer;
