@@ -5,8 +5,15 @@
 pub mod arch;
 mod atomic;
 mod lock;
+#[cfg(all(loom, test))]
+mod model;
 pub mod poll;
-#[cfg(feature = "rt")]
+#[cfg(all(feature = "rt", not(loom)))]
 pub mod rt;
+#[cfg(all(feature = "rt", not(loom)))]
+mod sched;
 pub mod sys;
 pub mod timer;
+
+#[cfg(all(feature = "rt", not(loom)))]
+pub use sched::{Builder, JoinHandle, TaskId, spawn, yield_now};

@@ -1,7 +1,32 @@
-//! What surrounds a freestanding program: how it starts, what the kernel told it, how it ends.
+//! What surrounds a freestanding program: how it starts, what the kernel told it, how it prints and
+//! ends.
 
+pub(crate) mod clock;
+mod entry;
 mod env;
+mod print;
 mod start;
+mod vdso;
 
+pub use entry::{__entry, __task_panic};
 pub use env::{Args, Auxv, Env, Vars};
+pub use print::{__print, flush_stdout};
 pub use start::{__panic, __start};
+
+pub(crate) use print::report;
+
+use core::fmt;
+
+/// Ends the process with `status` (its low 8 bits), whatever other tasks are doing, after a line that
+/// `print!` has begun was written out.
+pub fn exit(status: i32) -> ! {
+    print::flush_at_exit();
+    crate::sys::process::exit_group(status)
+}
+
+/// Ends the process because the runtime cannot go on.
+#[cold]
+pub(crate) fn fatal(why: fmt::Arguments<'_>, status: i32) -> ! {
+    report(format_args!("netpoll: {why}"));
+    exit(status)
+}

@@ -28,5 +28,3 @@ mod task;
 pub use g::TaskId;
 pub use proc::yield_now;
 pub use task::{Builder, JoinHandle, spawn};
-
-pub(crate) use g::{Gp, WaitReason};

@@ -71,12 +71,14 @@ struct Sched {
     /// Tasks in `runq`, so that an empty queue is not locked.
     runq_size: AtomicUsize,
     stacks: Mutex<StackPool>,
+    page: AtomicUsize,
 }
 
 static SCHED: Sched = Sched {
     runq: Mutex::new(GQueue::new()),
     runq_size: AtomicUsize::new(0),
     stacks: Mutex::new(StackPool::new()),
+    page: AtomicUsize::new(0),
 };
 
 // SAFETY: the cells of an M belong to its thread; `getm` gives a thread its own only.
@@ -120,6 +122,11 @@ pub(crate) fn running() -> Option<(TaskId, super::g::Stack)> {
     }
     let g = getm().curg.get()?;
     Some((TaskId(NonZeroU64::new(g.id.get())?), g.stack))
+}
+
+/// Bytes of a page, as the kernel told.
+pub(super) fn page() -> usize {
+    SCHED.page.load(Ordering::Relaxed)
 }
 
 /// Leaves the task's stack; `after` is called on the scheduler's. Returns when the task runs again.
@@ -341,10 +348,11 @@ pub(crate) fn run_main(page: usize, stack_size: usize, main: impl FnOnce() -> i3
     if let Err(errno) = unsafe { arch_prctl_set_fs((&raw const M0).cast_mut().cast()) } {
         rt::fatal(format_args!("arch_prctl: {errno}"), START_STATUS);
     }
+    SCHED.page.store(page, Ordering::Relaxed);
     SCHED.stacks.lock().configure(page, stack_size);
     overflow::install();
     // SAFETY: `main` owns what it uses; the process ends before this frame does.
-    let main = unsafe { task::spawn_unchecked(move || rt::exit(main())) };
+    let main = unsafe { task::spawn_unchecked(move || -> () { rt::exit(main()) }) };
     match main {
         Ok(handle) => drop(handle),
         Err(errno) => rt::fatal(format_args!("no stack for the main task: {errno}"), START_STATUS),

@@ -50,6 +50,9 @@ pub(crate) struct StackPool {
     light_guards: bool,
 }
 
+// SAFETY: the slab is owned, and a mapping belongs to no thread.
+unsafe impl Send for StackPool {}
+
 impl StackPool {
     pub const fn new() -> StackPool {
         StackPool {
@@ -73,10 +76,6 @@ impl StackPool {
     /// Bytes a task may use for its closure and result together: a quarter of the stack.
     pub fn closure_limit(&self) -> usize {
         self.stack_size / 4
-    }
-
-    pub fn page(&self) -> usize {
-        self.page
     }
 
     /// A new stack with a control block at its top.
