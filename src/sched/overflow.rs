@@ -5,7 +5,8 @@ use super::proc;
 use crate::arch::rt_sigreturn;
 use crate::rt;
 use crate::sys::signal::{
-    SaFlags, SigSet, Sigaction, Siginfo, Signal, Sigstack, SsFlags, rt_sigaction, sigaltstack,
+    self,
+    SaFlags, SigSet, Sigaction, Siginfo, Sigstack, SsFlags, rt_sigaction, sigaltstack,
 };
 use core::cell::UnsafeCell;
 use core::ffi::c_void;
@@ -32,8 +33,8 @@ pub(super) fn install() {
     // only; SIGPIPE's disposition is nobody else's in a freestanding program.
     unsafe {
         let _ = sigaltstack(Some(&stack));
-        let _ = rt_sigaction(Signal::SIGSEGV, Some(&report));
-        let _ = rt_sigaction(Signal::SIGPIPE, Some(&Sigaction::IGNORE));
+        let _ = rt_sigaction(signal::SIGSEGV, Some(&report));
+        let _ = rt_sigaction(signal::SIGPIPE, Some(&Sigaction::IGNORE));
     }
 }
 
@@ -49,5 +50,5 @@ unsafe extern "C" fn on_fault(_: i32, info: *mut Siginfo, _: *mut c_void) {
     }
     // Back to the faulting instruction, which faults again and ends the program.
     // SAFETY: restores the default.
-    let _ = unsafe { rt_sigaction(Signal::SIGSEGV, Some(&Sigaction::DEFAULT)) };
+    let _ = unsafe { rt_sigaction(signal::SIGSEGV, Some(&Sigaction::DEFAULT)) };
 }
