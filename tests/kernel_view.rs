@@ -184,6 +184,7 @@ fn descriptors() -> Vec<Case> {
 }
 
 #[rustfmt::skip]
+#[allow(clippy::undocumented_unsafe_blocks)] // one comment, at the head of the table, holds for all lines
 fn memory_and_time() -> Vec<Case> {
     const P: *mut u8 = without_provenance_mut(AT as usize);
     const MONO: SleepUntil = SleepUntil::Absolute;
