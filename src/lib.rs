@@ -3,4 +3,17 @@
 
 #[path = "../arch/mod.rs"]
 pub mod arch;
+mod atomic;
+mod lock;
+#[cfg(all(loom, test))]
+mod model;
+pub mod poll;
+#[cfg(all(feature = "rt", not(loom)))]
+pub mod rt;
+#[cfg(all(feature = "rt", not(loom)))]
+mod sched;
 pub mod sys;
+pub mod timer;
+
+#[cfg(all(feature = "rt", not(loom)))]
+pub use sched::{Builder, JoinHandle, TaskId, spawn, yield_now};

@@ -1,6 +1,12 @@
 //! x86_64: `syscall`, number in rax, arguments in rdi, rsi, rdx, r10, r8, r9, result in rax;
 //! the kernel overwrites rcx (the return address) and r11 (the flags) and nothing else.
 
+mod context;
+pub mod mem;
+mod start;
 mod syscall;
+mod thread;
 
+pub use context::*;
 pub use syscall::*;
+pub use thread::*;

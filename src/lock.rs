@@ -1,0 +1,112 @@
+//! The runtime's own lock: for short critical sections on shared tables, never held while a task
+//! parks. One word; an uncontended lock and unlock is one atomic exchange each and no system call.
+//!
+//! Lock order, outermost first: descriptor ([`crate::poll::PollDesc`]) < timers < poll cache.
+
+#[cfg(not(loom))]
+pub(crate) use futex::Mutex;
+#[cfg(loom)]
+pub(crate) use model::Mutex;
+
+#[cfg(not(loom))]
+mod futex {
+    use crate::sys::futex::{Scope, futex_wait, futex_wake};
+    use core::sync::atomic::{AtomicU32, Ordering};
+
+    const FREE: u32 = 0;
+    const HELD: u32 = 1;
+    /// Held, and at least one thread may be asleep on the word.
+    const CONTENDED: u32 = 2;
+
+    /// A three-state futex lock (Drepper, "Futexes Are Tricky", mutex2).
+    pub(crate) struct RawFutex(AtomicU32);
+
+    pub(crate) type Mutex<T> = lock_api::Mutex<RawFutex, T>;
+
+    // SAFETY: `lock` returns only to the one thread that moved the word away from FREE.
+    unsafe impl lock_api::RawMutex for RawFutex {
+        #[allow(clippy::declare_interior_mutable_const)] // lock_api's way to spell `new`
+        const INIT: RawFutex = RawFutex(AtomicU32::new(FREE));
+        type GuardMarker = lock_api::GuardNoSend;
+
+        #[inline]
+        fn lock(&self) {
+            if !self.try_lock() {
+                self.lock_contended();
+            }
+        }
+
+        #[inline]
+        fn try_lock(&self) -> bool {
+            self.0.compare_exchange(FREE, HELD, Ordering::Acquire, Ordering::Relaxed).is_ok()
+        }
+
+        #[inline]
+        unsafe fn unlock(&self) {
+            if self.0.swap(FREE, Ordering::Release) == CONTENDED {
+                // One sleeper is enough: it takes the lock as CONTENDED and passes the wake on.
+                // The word is in our memory, so the call cannot fail.
+                let _ = futex_wake(&self.0, 1, Scope::Private);
+            }
+        }
+    }
+
+    impl RawFutex {
+        #[cold]
+        fn lock_contended(&self) {
+            // Critical sections are tens of instructions: the holder is most likely done before a
+            // sleep would have begun.
+            for _ in 0..100 {
+                if self.0.load(Ordering::Relaxed) == FREE && lock_api::RawMutex::try_lock(self) {
+                    return;
+                }
+                core::hint::spin_loop();
+            }
+            while self.0.swap(CONTENDED, Ordering::Acquire) != FREE {
+                // EAGAIN (the word changed) and EINTR both mean: look again.
+                let _ = futex_wait(&self.0, CONTENDED, None, Scope::Private);
+            }
+        }
+    }
+}
+
+#[cfg(loom)]
+mod model {
+    /// loom's mutex behind the same interface.
+    pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
+
+    impl<T> Mutex<T> {
+        pub(crate) fn new(value: T) -> Mutex<T> {
+            Mutex(loom::sync::Mutex::new(value))
+        }
+
+        pub(crate) fn lock(&self) -> loom::sync::MutexGuard<'_, T> {
+            self.0.lock().unwrap()
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::Mutex;
+
+    #[test]
+    fn excludes_and_wakes() {
+        static LOCK: Mutex<u64> = Mutex::new(0);
+        std::thread::scope(|s| {
+            for _ in 0..4 {
+                s.spawn(|| {
+                    for _ in 0..50_000 {
+                        let mut n = LOCK.lock();
+                        let seen = *n;
+                        if seen.is_multiple_of(1024) {
+                            std::thread::yield_now(); // others must go to sleep on the word
+                        }
+                        *n = seen + 1;
+                    }
+                });
+            }
+        });
+        assert_eq!(*LOCK.lock(), 200_000);
+    }
+}

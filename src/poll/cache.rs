@@ -1,0 +1,152 @@
+//! `PollCache`: where descriptors live. Blocks are mapped as they are needed, twice as large each
+//! time, and stay until the poller goes; slots are reused last-in first-out.
+//!
+//! The epoll data word names a slot by number, never by address, and numbers are looked up without a
+//! lock: a block's address is published before any of its slots is handed out, and never changes.
+
+use super::desc::PollDesc;
+use super::kernel::Kernel;
+use crate::atomic::{AtomicPtr, Ordering};
+use crate::lock::Mutex;
+use crate::sys::Errno;
+use crate::timer::Fire;
+use core::ptr;
+
+/// Slots of the first block: one page. Under loom two, so that models cross a block's end.
+const FIRST: u32 = if cfg!(loom) { 2 } else { 32 };
+const FIRST_LOG: u32 = FIRST.trailing_zeros();
+
+/// Blocks: the last one would reach 2^32 slots.
+const BLOCKS: usize = 27;
+
+/// End of the free list.
+const NONE: u32 = u32::MAX;
+
+pub(super) struct PollCache {
+    blocks: [AtomicPtr<PollDesc>; BLOCKS],
+    slots: Mutex<Slots>,
+}
+
+struct Slots {
+    /// Go's `pollCache.first`.
+    first: u32,
+    /// Slots handed out at least once.
+    made: u32,
+}
+
+/// Block and offset of slot `index`: block `k` holds the `FIRST << k` slots behind all smaller blocks.
+fn place(index: u32) -> (usize, usize) {
+    let shifted = index + FIRST;
+    let block = shifted.ilog2() - FIRST_LOG;
+    (block as usize, (shifted - (FIRST << block)) as usize)
+}
+
+/// Bytes of block `k`.
+fn block_len(k: usize) -> usize {
+    size_of::<PollDesc>() * ((FIRST as usize) << k)
+}
+
+impl PollCache {
+    #[cfg(not(loom))]
+    pub(super) const fn new() -> PollCache {
+        PollCache {
+            blocks: [const { AtomicPtr::new(ptr::null_mut()) }; BLOCKS],
+            slots: Mutex::new(Slots { first: NONE, made: 0 }),
+        }
+    }
+
+    #[cfg(loom)]
+    pub(super) fn new() -> PollCache {
+        PollCache {
+            blocks: core::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())),
+            slots: Mutex::new(Slots { first: NONE, made: 0 }),
+        }
+    }
+
+    /// The slot that `index` names, if it was ever handed out.
+    #[inline]
+    pub(super) fn get(&self, index: u32) -> Option<&PollDesc> {
+        let (block, offset) = place(index);
+        let base = self.blocks.get(block)?.load(Ordering::Acquire);
+        if base.is_null() {
+            return None;
+        }
+        // SAFETY: the block is mapped (published by `alloc`, unmapped only by `free_all`, which has the
+        // poller to itself) and `offset` is within it. An index comes from the kernel, which got it
+        // from `PollDesc::data`, so the slot has been written.
+        Some(unsafe { &*base.add(offset) })
+    }
+
+    /// A free slot, or a new one. `fire`: what the deadlines' timers of a new slot do.
+    pub(super) fn alloc(&self, kernel: &impl Kernel, fire: [Fire; 2]) -> Result<&PollDesc, Errno> {
+        let mut slots = self.slots.lock();
+        if slots.first != NONE {
+            let pd = self.get(slots.first).expect("a slot in the free list exists");
+            slots.first = pd.link.load(Ordering::Relaxed);
+            return Ok(pd);
+        }
+        let index = slots.made;
+        let (block, offset) = place(index);
+        let Some(place) = self.blocks.get(block) else { return Err(Errno::ENOMEM) };
+        let mut base = place.load(Ordering::Relaxed);
+        if base.is_null() {
+            base = kernel.map(block_len(block))?.cast().as_ptr();
+        }
+        // SAFETY: within the block, page-aligned, and not yet reachable by anybody else: its number has
+        // not been handed out and the block, if it is new, is not published.
+        unsafe { base.add(offset).write(PollDesc::new(index, fire)) };
+        place.store(base, Ordering::Release);
+        slots.made = index + 1;
+        // SAFETY: just written; lives as long as the cache.
+        Ok(unsafe { &*base.add(offset) })
+    }
+
+    /// Gives a slot back (Go: `pollCache.free`), whose generation its caller has ended.
+    pub(super) fn free(&self, pd: &PollDesc) {
+        let mut slots = self.slots.lock();
+        pd.link.store(slots.first, Ordering::Relaxed);
+        slots.first = pd.index;
+    }
+
+    /// Calls `f` with every slot ever handed out.
+    pub(super) fn for_each(&self, mut f: impl FnMut(&PollDesc)) {
+        let made = self.slots.lock().made;
+        for index in 0..made {
+            f(self.get(index).expect("a slot that was made exists"));
+        }
+    }
+
+    /// Unmaps everything; every `&PollDesc` must be gone.
+    pub(super) fn free_all(&mut self, kernel: &impl Kernel) {
+        #[cfg(loom)]
+        self.for_each(|pd| {
+            // SAFETY: written by `alloc`, dropped once; loom's atomics own memory.
+            unsafe { ptr::drop_in_place(ptr::from_ref(pd).cast_mut()) }
+        });
+        for (k, block) in self.blocks.iter().enumerate() {
+            let base = block.swap(ptr::null_mut(), Ordering::Relaxed);
+            if let Some(base) = ptr::NonNull::new(base) {
+                // SAFETY: mapped by `alloc` with this length; the borrows have ended (`&mut self`).
+                unsafe { kernel.unmap(base.cast(), block_len(k)) };
+            }
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::{BLOCKS, FIRST, place};
+
+    #[test]
+    fn places_are_dense_and_within_their_block() {
+        let mut expected = (0, 0);
+        for index in 0..100_000 {
+            assert_eq!(place(index), expected);
+            expected.1 += 1;
+            if expected.1 == (FIRST as usize) << expected.0 {
+                expected = (expected.0 + 1, 0);
+            }
+        }
+        assert_eq!(place(u32::MAX - FIRST).0, BLOCKS - 1);
+    }
+}

@@ -1,0 +1,251 @@
+//! Deadlines, and the eviction at close: what wakes a waiter without an edge.
+
+use super::desc::{Deadlines, info};
+use super::netpoll::Woken;
+use super::{Error, Kernel, Mode, Netpoll, PollDesc, Scheduler};
+use crate::atomic::Ordering;
+use crate::timer::{NEVER, Timer};
+use core::mem::offset_of;
+use core::ptr::NonNull;
+
+/// Which deadlines to set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The reader's.
+    Read,
+    /// The writer's.
+    Write,
+    /// Both; one timer serves them as long as they are the same.
+    Both,
+}
+
+/// A deadline in the past (`rd`, `wd`).
+const EXPIRED: i64 = -1;
+/// No deadline.
+const NONE: i64 = 0;
+
+impl Deadlines {
+    /// Reader and writer share a deadline, and the reader's timer (Go: combo).
+    fn combined(&self) -> bool {
+        self.rd > 0 && self.rd == self.wd
+    }
+}
+
+impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
+    /// Sets, moves or clears the time from which operations fail with [`Error::Timeout`], waiting ones
+    /// included: `deadline` is absolute, in ns of [`Kernel::nanotime`]; `None` clears it, and a time
+    /// that is not in the future takes effect at once. It stays in force until changed, and beats data
+    /// that is ready (Go: `pollSetDeadline`).
+    ///
+    /// # Errors
+    /// [`Error::Closing`]; [`Error::Os`] with `ENOMEM` when the timer heap cannot grow: there is then
+    /// no deadline on the side that failed.
+    pub fn set_deadline(&self, pd: &PollDesc, side: Side, deadline: Option<i64>) -> Result<(), Error> {
+        let value = match deadline {
+            None => NONE,
+            Some(at) if at <= self.kernel.nanotime() => EXPIRED,
+            Some(at) => at,
+        };
+        let (reader, writer, armed);
+        {
+            let mut d = pd.deadlines.lock();
+            if pd.info.load(Ordering::SeqCst) & info::CLOSING != 0 {
+                return Err(Error::Closing);
+            }
+            let (rd, wd, combined) = (d.rd, d.wd, d.combined());
+            if side != Side::Write {
+                d.rd = value;
+            }
+            if side != Side::Read {
+                d.wd = value;
+            }
+            armed = self.rearm(pd, &mut d, rd, wd, combined);
+            // Published before anybody is woken by it: the woken look.
+            self.publish_deadlines(pd, &d);
+            reader = if d.rd < 0 { pd.unblock(Mode::Read, false) } else { None };
+            writer = if d.wd < 0 { pd.unblock(Mode::Write, false) } else { None };
+        }
+        self.ready(reader);
+        self.ready(writer);
+        if armed? {
+            self.wake_for_timer();
+        }
+        Ok(())
+    }
+
+    fn publish_deadlines(&self, pd: &PollDesc, d: &Deadlines) {
+        let mut expired = 0;
+        if d.rd < 0 {
+            expired |= info::READ_EXPIRED;
+        }
+        if d.wd < 0 {
+            expired |= info::WRITE_EXPIRED;
+        }
+        pd.publish(expired, (info::READ_EXPIRED | info::WRITE_EXPIRED) & !expired);
+    }
+
+    /// Brings the timers in line with `d`, which was (`rd`, `wd`, `combined`) before. Every change
+    /// counts the sequence number up, so that a callback already on its way is ignored.
+    fn rearm(
+        &self,
+        pd: &PollDesc,
+        d: &mut Deadlines,
+        rd: i64,
+        wd: i64,
+        combined: bool,
+    ) -> Result<bool, Error> {
+        let mut earlier = Ok(false);
+        let regrouped = d.combined() != combined;
+        if d.rd != rd || regrouped {
+            d.rseq = d.rseq.wrapping_add(1);
+            let armed = self.arm(&pd.rt, field(pd, offset_of!(PollDesc, rt)), d.rd, d.rseq);
+            if armed.is_err() {
+                if d.combined() {
+                    d.wd = NONE;
+                }
+                d.rd = NONE;
+            }
+            earlier = armed;
+        }
+        if d.wd != wd || regrouped {
+            d.wseq = d.wseq.wrapping_add(1);
+            let own = if d.combined() { NONE } else { d.wd };
+            let armed = self.arm(&pd.wt, field(pd, offset_of!(PollDesc, wt)), own, d.wseq);
+            if armed.is_err() {
+                d.wd = NONE;
+            }
+            earlier = match (earlier, armed) {
+                (Ok(a), Ok(b)) => Ok(a | b),
+                (Err(e), _) | (_, Err(e)) => Err(e),
+            };
+        }
+        earlier
+    }
+
+    fn arm(&self, timer: &Timer, at: NonNull<Timer>, when: i64, seq: u32) -> Result<bool, Error> {
+        if when <= 0 {
+            self.timers.stop(timer);
+            return Ok(false);
+        }
+        // SAFETY: descriptors are type-stable and their timers know no other heap; `at` was derived
+        // from the whole descriptor, which `fire_*` go back to.
+        unsafe { self.timers.set(&self.kernel, at, when, seq) }.map_err(|e| Error::Os("mmap", e))
+    }
+
+    /// Begins the close (Go: `pollUnblock`): every wait from now on, and every one under way, returns
+    /// [`Error::Closing`]. [`Netpoll::close`] must follow once the last user has left.
+    ///
+    /// # Errors
+    /// [`Error::Closing`] if it has begun already.
+    pub fn unblock(&self, pd: &PollDesc) -> Result<(), Error> {
+        let (reader, writer);
+        {
+            let mut d = pd.deadlines.lock();
+            if pd.info.load(Ordering::SeqCst) & info::CLOSING != 0 {
+                return Err(Error::Closing);
+            }
+            d.rseq = d.rseq.wrapping_add(1);
+            d.wseq = d.wseq.wrapping_add(1);
+            pd.publish(info::CLOSING, 0);
+            reader = pd.unblock(Mode::Read, false);
+            writer = pd.unblock(Mode::Write, false);
+            self.timers.stop(&pd.rt);
+            self.timers.stop(&pd.wt);
+        }
+        self.ready(reader);
+        self.ready(writer);
+        Ok(())
+    }
+
+    /// Fires what is due. Returns the time it read, or `None` without reading the clock when no timer is
+    /// armed.
+    pub(super) fn expire(&self, woken: &mut Woken<S::List>) -> Option<i64> {
+        if self.timers.next() == NEVER {
+            return None;
+        }
+        let now = self.kernel.nanotime();
+        let mut firing = Firing { netpoll: self, woken };
+        // SAFETY: every timer in this heap expects a `Firing`: the descriptors' are armed by `arm`, and
+        // others are bound to it by the contract of `wake_on_fire`.
+        unsafe { self.timers.expire(now, (&raw mut firing).cast()) };
+        Some(now)
+    }
+
+    /// For the callback of a timer in [`Netpoll::timers`]: `waiter` is returned with the woken of the
+    /// poll that fired the timer.
+    ///
+    /// # Safety
+    /// `context` must be what the callback was called with, by this poller, and the call under way.
+    pub unsafe fn wake_on_fire(context: *mut (), waiter: S::Waiter) {
+        // SAFETY: contract: `expire` above passed a live `Firing` of these types.
+        let firing = unsafe { &mut *context.cast::<Firing<'_, K, S>>() };
+        super::WakeList::push(&mut firing.woken.list, waiter);
+        // Not a parked waiter of a descriptor, but the poll has something to return.
+        firing.woken.others = true;
+    }
+
+    /// # Safety
+    /// Called by `Timers::expire` from `expire` only.
+    pub(super) unsafe fn fire_read(timer: NonNull<Timer>, seq: u32, context: *mut ()) {
+        // SAFETY: `expire` passes a live `Firing`, and `timer` is the `rt` of a type-stable descriptor,
+        // with provenance over the whole of it (`rearm`).
+        let (pd, firing) = unsafe {
+            (
+                timer.byte_sub(offset_of!(PollDesc, rt)).cast::<PollDesc>().as_ref(),
+                &mut *context.cast::<Firing<'_, K, S>>(),
+            )
+        };
+        firing.netpoll.deadline_passed(pd, Mode::Read, seq, firing.woken);
+    }
+
+    /// # Safety
+    /// As [`Self::fire_read`].
+    pub(super) unsafe fn fire_write(timer: NonNull<Timer>, seq: u32, context: *mut ()) {
+        // SAFETY: as in `fire_read`, with `wt`.
+        let (pd, firing) = unsafe {
+            (
+                timer.byte_sub(offset_of!(PollDesc, wt)).cast::<PollDesc>().as_ref(),
+                &mut *context.cast::<Firing<'_, K, S>>(),
+            )
+        };
+        firing.netpoll.deadline_passed(pd, Mode::Write, seq, firing.woken);
+    }
+
+    /// Go's `netpolldeadlineimpl`. Under the descriptor's lock alone: the heap is unlocked here, which
+    /// is what makes the lock order hold (golang/go#35532).
+    fn deadline_passed(&self, pd: &PollDesc, timer: Mode, seq: u32, woken: &mut Woken<S::List>) {
+        let mut d = pd.deadlines.lock();
+        let (current, read, write) = match timer {
+            Mode::Read => (d.rseq, true, d.combined()),
+            Mode::Write => (d.wseq, false, true),
+        };
+        if seq != current {
+            return; // the deadline was changed, or the slot reused, while this was on its way
+        }
+        if read {
+            d.rd = EXPIRED;
+        }
+        if write {
+            d.wd = EXPIRED;
+        }
+        self.publish_deadlines(pd, &d);
+        if read {
+            self.wake(pd.unblock(Mode::Read, false), woken);
+        }
+        if write {
+            self.wake(pd.unblock(Mode::Write, false), woken);
+        }
+    }
+}
+
+/// What the callbacks of a poller's timers are given.
+struct Firing<'a, K: Kernel, S: Scheduler> {
+    netpoll: &'a Netpoll<K, S>,
+    woken: &'a mut Woken<S::List>,
+}
+
+/// A timer inside `pd`, with provenance over all of `pd`.
+fn field(pd: &PollDesc, offset: usize) -> NonNull<Timer> {
+    // SAFETY: `offset` is that of a field, within the descriptor.
+    unsafe { NonNull::from(pd).byte_add(offset).cast() }
+}

@@ -1,0 +1,212 @@
+//! What the poller asks of an operating system, and Linux.
+
+use crate::sys::epoll::{CtlOp, EpollCreateFlags, EpollEvent, EpollFlags};
+use crate::sys::eventfd::EventfdFlags;
+use crate::sys::mm::{MapFlags, Prot};
+use crate::sys::time::{ClockId, Timespec};
+use crate::sys::{self, Errno, RawFd};
+use core::mem::MaybeUninit;
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+/// The kernel as the poller sees it. [`Linux`] is the real one; tests bring one with a virtual clock,
+/// scripted events and injected errors.
+pub trait Kernel {
+    /// `epoll_create1(EPOLL_CLOEXEC)`.
+    ///
+    /// # Errors
+    /// As the system call.
+    fn epoll_create(&self) -> Result<RawFd, Errno>;
+
+    /// `eventfd2(0, EFD_CLOEXEC | EFD_NONBLOCK)`.
+    ///
+    /// # Errors
+    /// As the system call.
+    fn eventfd(&self) -> Result<RawFd, Errno>;
+
+    /// `epoll_ctl(2)`; `events` and `data` count for `Add` and `Mod`.
+    ///
+    /// # Errors
+    /// As the system call: `EEXIST`, `ENOENT`, `ENOSPC` (`max_user_watches`), `EPERM` (not pollable), …
+    fn epoll_ctl(
+        &self,
+        epfd: RawFd,
+        op: CtlOp,
+        fd: RawFd,
+        events: EpollFlags,
+        data: u64,
+    ) -> Result<(), Errno>;
+
+    /// Waits for events: `delay` ns, without limit if negative, not at all if 0. Returns how many
+    /// records were written from the front of `events`.
+    ///
+    /// # Errors
+    /// As `epoll_pwait(2)`, `EINTR` included.
+    fn epoll_wait(
+        &self,
+        epfd: RawFd,
+        events: &mut [MaybeUninit<EpollEvent>],
+        delay: i64,
+    ) -> Result<usize, Errno>;
+
+    /// Adds 1 to an eventfd's counter.
+    ///
+    /// # Errors
+    /// As `write(2)`.
+    fn eventfd_write(&self, fd: RawFd) -> Result<(), Errno>;
+
+    /// Closes a descriptor made here.
+    fn close(&self, fd: RawFd);
+
+    /// The monotonic clock, in ns (Go: `nanotime`).
+    fn nanotime(&self) -> i64;
+
+    /// `len` bytes of zeroed memory, aligned to a page.
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    fn map(&self, len: usize) -> Result<NonNull<u8>, Errno>;
+
+    /// Gives back what [`Kernel::map`] returned.
+    ///
+    /// # Safety
+    /// `memory` came from `map(len)`, and nothing uses it any more.
+    unsafe fn unmap(&self, memory: NonNull<u8>, len: usize);
+}
+
+/// The running kernel.
+pub struct Linux {
+    /// `epoll_pwait2` is there (Linux 5.11), as far as is known.
+    pwait2: AtomicBool,
+    clock: fn() -> i64,
+}
+
+impl Default for Linux {
+    fn default() -> Self {
+        Linux::new()
+    }
+}
+
+impl Linux {
+    /// Waits in ns by `epoll_pwait2`, in ms where the kernel turns out not to know it; reads the clock
+    /// by system call.
+    pub const fn new() -> Linux {
+        Linux::with_clock(|| sys::time::clock_gettime(ClockId::Monotonic).map_or(0, Timespec::as_nanos))
+    }
+
+    /// As [`Linux::new`], with another reader of `CLOCK_MONOTONIC` (the vDSO's).
+    pub const fn with_clock(clock: fn() -> i64) -> Linux {
+        Linux { pwait2: AtomicBool::new(true), clock }
+    }
+
+    /// As [`Linux::new`], as if `epoll_pwait2` did not exist: the switch for testing the fallback.
+    pub const fn without_pwait2() -> Linux {
+        let mut linux = Linux::new();
+        linux.pwait2 = AtomicBool::new(false);
+        linux
+    }
+}
+
+/// Go's table from ns to the milliseconds of `epoll_pwait`: negative waits without limit, less than a
+/// millisecond is rounded up so that a short sleep does not spin, the rest is truncated (the caller
+/// looks at its clock and waits again), and about 11.5 days is the most.
+pub const fn timeout_ms(delay: i64) -> i32 {
+    match delay {
+        ..0 => -1,
+        0 => 0,
+        1..1_000_000 => 1,
+        1_000_000..1_000_000_000_000_000 => (delay / 1_000_000) as i32,
+        _ => 1_000_000_000,
+    }
+}
+
+impl Kernel for Linux {
+    fn epoll_create(&self) -> Result<RawFd, Errno> {
+        sys::epoll::epoll_create1(EpollCreateFlags::CLOEXEC)
+    }
+
+    fn eventfd(&self) -> Result<RawFd, Errno> {
+        sys::eventfd::eventfd2(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
+    }
+
+    fn epoll_ctl(
+        &self,
+        epfd: RawFd,
+        op: CtlOp,
+        fd: RawFd,
+        events: EpollFlags,
+        data: u64,
+    ) -> Result<(), Errno> {
+        sys::epoll::epoll_ctl(epfd, op, fd, Some(&EpollEvent::new(events, data)))
+    }
+
+    #[inline]
+    fn epoll_wait(
+        &self,
+        epfd: RawFd,
+        events: &mut [MaybeUninit<EpollEvent>],
+        delay: i64,
+    ) -> Result<usize, Errno> {
+        if delay <= 0 {
+            // Without a time to convert the older call does the same with less to copy.
+            return sys::epoll::epoll_pwait(epfd, events, timeout_ms(delay));
+        }
+        if self.pwait2.load(Ordering::Relaxed) {
+            match sys::epoll::epoll_pwait2(epfd, events, Some(&Timespec::from_nanos(delay))) {
+                Err(Errno::ENOSYS) => self.pwait2.store(false, Ordering::Relaxed),
+                done => return done,
+            }
+        }
+        sys::epoll::epoll_pwait(epfd, events, timeout_ms(delay))
+    }
+
+    fn eventfd_write(&self, fd: RawFd) -> Result<(), Errno> {
+        sys::fd::write(fd, &1u64.to_ne_bytes()).map(drop)
+    }
+
+    fn close(&self, fd: RawFd) {
+        let _ = sys::fd::close(fd); // an eventfd or epoll descriptor has nothing to flush
+    }
+
+    fn nanotime(&self) -> i64 {
+        (self.clock)()
+    }
+
+    fn map(&self, len: usize) -> Result<NonNull<u8>, Errno> {
+        let prot = Prot::READ | Prot::WRITE;
+        let flags = MapFlags::PRIVATE | MapFlags::ANONYMOUS | MapFlags::NORESERVE;
+        // SAFETY: a new anonymous mapping at an address of the kernel's choice replaces nothing.
+        let memory = unsafe { sys::mm::mmap(core::ptr::null_mut(), len, prot, flags, -1, 0) }?;
+        NonNull::new(memory).ok_or(Errno::ENOMEM)
+    }
+
+    unsafe fn unmap(&self, memory: NonNull<u8>, len: usize) {
+        // SAFETY: a mapping of ours that nothing uses any more (contract). It cannot fail: the range
+        // is a whole mapping.
+        let _ = unsafe { sys::mm::munmap(memory.as_ptr(), len) };
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::timeout_ms;
+
+    #[test]
+    fn timeout_table_is_gos() {
+        for (ns, ms) in [
+            (i64::MIN, -1),
+            (-1, -1),
+            (0, 0),
+            (1, 1),
+            (999_999, 1),
+            (1_000_000, 1),
+            (1_999_999, 1),
+            (2_000_000, 2),
+            (999_999_999_999_999, 999_999_999),
+            (1_000_000_000_000_000, 1_000_000_000),
+            (i64::MAX, 1_000_000_000),
+        ] {
+            assert_eq!(timeout_ms(ns), ms, "{ns} ns");
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! The network poller: Go's `netpoll` as a value, for any scheduler.
+//!
+//! A [`PollDesc`] stands for one descriptor registered with epoll, once, edge triggered. For each
+//! direction it holds a one-bit semaphore: *ready* (an edge came and nobody has used it yet), or the
+//! task that waits for the edge. [`Netpoll::netpoll`] asks the kernel for edges and hands back the
+//! tasks they wake; closing and deadlines wake them without an edge.
+//!
+//! The poller knows no scheduler and no operating system. It reaches the one through [`Scheduler`]
+//! (park the current task, make a task runnable) and the other through [`Kernel`] (epoll, a clock,
+//! memory), so the same source runs under the runtime, under an embedder's loop, against a fake
+//! kernel with a virtual clock, and under the loom model checker.
+//!
+//! # How one wait goes
+//! ```text
+//! owner of the direction                      poll thread
+//!   reset(pd)      checks, semaphore := nil
+//!   read(fd)  -> EAGAIN
+//!   wait(pd)       nil -> wait, checks again
+//!                  park: wait -> task           epoll_pwait returns the edge
+//!                                               task -> ready, task to the list
+//!   runs again     ready -> nil
+//!   read(fd)  -> data
+//! ```
+//!
+//! # Orderings
+//! Pairs of "store mine, then load yours" keep wake-ups from being lost. Both sides of each are
+//! `SeqCst`; acquire and release alone would lose one now and then (golang/go#45211).
+//! * waiter: semaphore := wait, then load info ([`desc`]) / closer, deadline: store info, then swap
+//!   the semaphore.
+//! * breaker: publish work, then set the wake flag / poller: clear the flag, then look for work.
+//! * sleeper: count itself, then load the wake flag / eater of a break event: load the count after
+//!   the flag was set ([`Netpoll::break_`]).
+//!
+//! Lock order: descriptor < timers < poll cache. No lock is held while a task is readied or parked.
+
+mod cache;
+mod deadline;
+mod desc;
+mod kernel;
+mod netpoll;
+
+pub use deadline::Side;
+pub use desc::{Mode, PollDesc};
+pub use kernel::{Kernel, Linux, timeout_ms};
+pub use netpoll::{EVENTS, Netpoll};
+
+use crate::sys::Errno;
+use core::fmt;
+
+/// A waiting task, one machine word: a task's address, an index, a boxed waker.
+///
+/// # Safety
+/// `from_word(into_word(w))` must be `w` again, and the word must be none of 0, 1 and 2, which the
+/// semaphores use for nil, ready and wait.
+pub unsafe trait Waiter: Copy {
+    /// The task as a word greater than 2.
+    fn into_word(self) -> usize;
+
+    /// The task behind a word.
+    ///
+    /// # Safety
+    /// `word` must have come from [`Waiter::into_word`], and is turned back exactly once for each park.
+    unsafe fn from_word(word: usize) -> Self;
+}
+
+// SAFETY: an address of something aligned to 4 or more is above 2, and a pointer survives the trip.
+unsafe impl<T> Waiter for core::ptr::NonNull<T> {
+    fn into_word(self) -> usize {
+        const { assert!(align_of::<T>() >= 4) };
+        self.as_ptr().expose_provenance()
+    }
+
+    unsafe fn from_word(word: usize) -> Self {
+        // SAFETY: the word came from a non-null pointer (contract).
+        unsafe { Self::new_unchecked(core::ptr::with_exposed_provenance_mut(word)) }
+    }
+}
+
+/// Collects the woken, in the order of their events.
+pub trait WakeList<W>: Default {
+    /// Appends `waiter`.
+    fn push(&mut self, waiter: W);
+}
+
+/// What the poller needs of a scheduler.
+pub trait Scheduler {
+    /// A task of this scheduler.
+    type Waiter: Waiter;
+    /// What [`Netpoll::netpoll`] returns the woken in.
+    type List: WakeList<Self::Waiter>;
+
+    /// Parks the calling task until somebody readies it (Go: `gopark`).
+    ///
+    /// The task must first be off its stack, or otherwise be safe to resume from another thread; then
+    /// `commit` is called with it, exactly once. If it returns `false`, there is nothing to wait for
+    /// and the task goes on at once; if `true`, the task may be readied from that moment on, even
+    /// before `commit` has returned.
+    fn park(&self, commit: impl FnOnce(Self::Waiter) -> bool);
+
+    /// Makes a parked task runnable (Go: `goready`). Called without locks, from any thread.
+    fn ready(&self, waiter: Self::Waiter);
+}
+
+/// Why a wait ended without an edge, or an operation of the poller failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Error {
+    /// The descriptor is being closed (Go: `pollErrClosing`).
+    Closing,
+    /// The deadline of this direction has passed (Go: `pollErrTimeout`).
+    Timeout,
+    /// The descriptor reports nothing but an error, so that waiting to read it is hopeless
+    /// (Go: `pollErrNotPollable`).
+    NotPollable,
+    /// Another task waits in this direction already (Go aborts: "double wait").
+    Busy,
+    /// A system call failed: its name, and how.
+    Os(&'static str, Errno),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Closing => f.write_str("use of closed descriptor"),
+            Error::Timeout => f.write_str("deadline passed"),
+            Error::NotPollable => f.write_str("not pollable"),
+            Error::Busy => f.write_str("another task waits in this direction"),
+            Error::Os(call, errno) => write!(f, "{call}: {errno:?}"),
+        }
+    }
+}
+
+impl core::error::Error for Error {}
