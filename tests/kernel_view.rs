@@ -31,7 +31,7 @@ use netpoll::sys::sockopt::*;
 use netpoll::sys::thread::*;
 use netpoll::sys::time::*;
 use netpoll::sys::{fs, process, signal};
-use tracer::Arg::{self, Is, Low, Parts, Points, Somewhere};
+use tracer::Arg::{self, Is, Parts, Points, Somewhere};
 use tracer::Case;
 
 /// Where the test's memory lies, and how much: both need more than 32 bits.
@@ -86,8 +86,9 @@ fn int(n: i32) -> Arg {
     Is(n as i64 as u64)
 }
 
-fn low(n: i32) -> Arg {
-    Low(n as u32)
+/// A C `int` moved to the register's low half, as `MOVL` of Go's `epollwait` does: the rest is zero.
+fn movl(n: i32) -> Arg {
+    Is((n as u32).into())
 }
 
 /// A constant of the kernel's headers.
@@ -147,11 +148,11 @@ fn descriptors() -> Vec<Case> {
         case("epoll_ctl", __NR_epoll_ctl, vec![int(7), k(EPOLL_CTL_MOD), int(9), Points(vec![4, 0, 0, 0x40, 0xff])],
             || epoll_ctl(7, CtlOp::Mod, 9, Some(&EpollEvent::new(EpollFlags::OUT | EpollFlags::ONESHOT, u64::MAX)))),
         case("epoll_ctl", __NR_epoll_ctl, vec![int(7), k(EPOLL_CTL_DEL), int(9), Is(0)], || epoll_ctl(7, CtlOp::Del, 9, None)),
-        case("epoll_pwait", 281, vec![low(-7), a(), low(128), low(-1), Is(0)], || epoll_pwait(-7, room(128), -1)),
-        case("epoll_pwait", 281, vec![low(7), a(), low(i32::MAX), low(i32::MAX), Is(0)], || epoll_pwait(7, room((LEN - 9) / 2), i32::MAX)),
-        case("epoll_pwait2", 441, vec![low(-7), a(), low(128), words(TS_WORDS), Is(0)], || epoll_pwait2(-7, room(128), Some(&TS))),
-        case("epoll_pwait2", 441, vec![low(-7), a(), low(128), Is(0), Is(0)], || epoll_pwait2(-7, room(128), None)),
-        case("epollwait", 281, vec![low(-7), a(), low(-3), low(-1), Is(0)],
+        case("epoll_pwait", 281, vec![movl(-7), a(), movl(128), movl(-1), Is(0)], || epoll_pwait(-7, room(128), -1)),
+        case("epoll_pwait", 281, vec![movl(7), a(), movl(i32::MAX), movl(i32::MAX), Is(0)], || epoll_pwait(7, room((LEN - 9) / 2), i32::MAX)),
+        case("epoll_pwait2", 441, vec![movl(-7), a(), movl(128), words(TS_WORDS), Is(0)], || epoll_pwait2(-7, room(128), Some(&TS))),
+        case("epoll_pwait2", 441, vec![movl(-7), a(), movl(128), Is(0), Is(0)], || epoll_pwait2(-7, room(128), None)),
+        case("epollwait", 281, vec![movl(-7), a(), movl(-3), movl(-1), Is(0)],
             // SAFETY: the calls are not carried out.
             || unsafe { arch::epollwait(-7, room::<EpollEvent>(1).as_mut_ptr(), -3, -1) }),
         case("eventfd2", __NR_eventfd2, vec![k(u32::MAX), k(EFD_CLOEXEC | EFD_NONBLOCK | EFD_SEMAPHORE)],
@@ -240,7 +241,7 @@ fn memory_and_time() -> Vec<Case> {
         case("prctl_set_name", __NR_prctl, vec![k(PR_SET_NAME), text(c"worker")], || prctl_set_name(c"worker")),
         case("prctl_set_no_new_privs", __NR_prctl, vec![k(PR_SET_NO_NEW_PRIVS), Is(1), Is(0), Is(0), Is(0)], prctl_set_no_new_privs),
 
-        case("rt_sigaction", __NR_rt_sigaction, vec![k(SIGUSR1), words([handler as *const () as u64, (SA_SIGINFO | SA_RESTORER | SA_ONSTACK).into(), restorer as *const () as u64, 1 << 14]), Somewhere, Is(8)],
+        case("rt_sigaction", __NR_rt_sigaction, vec![k(SIGUSR1), words(on_sigusr1()), Somewhere, Is(8)],
             || unsafe { rt_sigaction(signal::SIGUSR1, Some(&Sigaction::handler(handler, restorer, SaFlags::ONSTACK, SigSet::EMPTY.with(signal::SIGTERM)))) }),
         case("rt_sigaction", __NR_rt_sigaction, vec![k(SIGPIPE), words([1, 0, 0, 0]), Somewhere, Is(8)],
             || unsafe { rt_sigaction(signal::SIGPIPE, Some(&Sigaction::IGNORE)) }),
@@ -257,6 +258,12 @@ fn memory_and_time() -> Vec<Case> {
         case("signalfd4", __NR_signalfd4, vec![Is(NO_FD), words([1]), Is(8), k(O_CLOEXEC | O_NONBLOCK)],
             || signalfd4(-1, &SigSet::EMPTY.with(signal::SIGHUP), SignalfdFlags::all())),
     ]
+}
+
+/// `struct sigaction` of the kernel for [`handler`].
+fn on_sigusr1() -> [u64; 4] {
+    let flags = u64::from(SA_SIGINFO | SA_RESTORER | SA_ONSTACK);
+    [handler as *const () as u64, flags, restorer as *const () as u64, 1 << (15 - 1)] // SIGTERM blocked
 }
 
 unsafe extern "C" fn handler(_: i32, _: *mut Siginfo, _: *mut std::ffi::c_void) {}

@@ -13,8 +13,6 @@ const MARKER: usize = 0x4e50;
 pub enum Arg {
     /// These 64 bits.
     Is(u64),
-    /// These low 32 bits: all that the kernel reads of an `int`.
-    Low(u32),
     /// The address of these bytes.
     Points(Vec<u8>),
     /// The address of a structure with these bytes at these offsets; the gaps hold anything.
@@ -27,7 +25,6 @@ impl Arg {
     fn holds(&self, value: u64, child: i32) -> bool {
         match self {
             Arg::Is(expected) => value == *expected,
-            Arg::Low(expected) => value as u32 == *expected,
             Arg::Points(bytes) => peek(child, value, bytes.len()).as_ref() == Some(bytes),
             Arg::Parts(parts) => parts
                 .iter()
