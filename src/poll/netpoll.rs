@@ -172,7 +172,7 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
         }
         let added = match self.failed.load(Ordering::SeqCst) {
             0 => self.ctl(CtlOp::Add, pd, REGISTER),
-            errno => Err(Error::Os("epoll_pwait", Errno::from_raw(errno))),
+            _ => Err(self.failure()),
         };
         match added {
             Ok(()) => Ok(pd),
@@ -224,10 +224,20 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
         } else if word & expired != 0 {
             Error::Timeout
         } else if word & info::FAILED != 0 {
-            Error::Os("epoll_pwait", Errno::from_raw(self.failed.load(Ordering::SeqCst)))
+            self.failure()
         } else {
             Error::NotPollable
         })
+    }
+
+    /// What of [`Netpoll::check`] concerns even an operation that cannot be recalled.
+    fn check_failed(&self, pd: &PollDesc) -> Result<(), Error> {
+        if pd.info.load(Ordering::SeqCst) & info::FAILED == 0 { Ok(()) } else { Err(self.failure()) }
+    }
+
+    #[cold]
+    fn failure(&self) -> Error {
+        Error::Os("epoll_pwait", Errno::from_raw(self.failed.load(Ordering::SeqCst)))
     }
 
     /// Before an operation in direction `mode`: reports what makes it useless, and forgets an edge that
@@ -272,12 +282,15 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
     /// recall (Go: `pollWaitCanceled`).
     ///
     /// # Errors
-    /// [`Error::Busy`], and [`Error::Os`] if OUT could not be armed.
+    /// [`Error::Busy`]; [`Error::Os`] if OUT could not be armed, or the poller has failed.
     pub fn wait_canceled(&self, pd: &PollDesc, mode: Mode) -> Result<(), Error> {
+        self.check_failed(pd)?;
         if mode == Mode::Write && pd.info.load(Ordering::SeqCst) & info::OUT_ARMED == 0 {
             self.arm_out(pd, None)?;
         }
-        while !self.block(pd, mode, true)? {}
+        while !self.block(pd, mode, true)? {
+            self.check_failed(pd)?;
+        }
         Ok(())
     }
 
@@ -292,7 +305,8 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
             Err(_) => return Err(Error::Busy),
         }
         // WAIT was published, now look: `unblock` and the deadlines publish, then look at the semaphore.
-        if waitio || self.check(pd, mode).is_ok() {
+        let clear = if waitio { self.check_failed(pd) } else { self.check(pd, mode) };
+        if clear.is_ok() {
             let waiters = &self.waiters;
             self.sched.park(|task| {
                 let word = task.into_word();
