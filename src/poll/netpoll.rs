@@ -331,9 +331,10 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
         // Under the lock no close can begin, so the number still is the registered file.
         let _d = pd.deadlines.lock();
         let word = pd.info.load(Ordering::SeqCst);
-        if generation.is_some_and(|g| g != info::generation(word))
-            || word & (info::CLOSING | info::OUT_ARMED) != 0
-        {
+        // The owner may come after the close began (`wait_canceled`): it is a user, so the close cannot
+        // have been completed. The poll thread is no user, and holds nothing back.
+        let stale = generation.is_some_and(|g| g != info::generation(word) || word & info::CLOSING != 0);
+        if stale || word & info::OUT_ARMED != 0 {
             return Ok(());
         }
         // Reports at once what holds already, so an edge before this call is not missed.
