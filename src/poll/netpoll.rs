@@ -306,7 +306,12 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
         }
         // WAIT was published, now look: `unblock` and the deadlines publish, then look at the semaphore.
         let clear = if waitio { self.check_failed(pd) } else { self.check(pd, mode) };
-        if clear.is_ok() {
+        if clear.is_err() {
+            // Taken back, unless an event or an `unblock` was faster.
+            if semaphore.compare_exchange(WAIT, NIL, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
+                return Ok(false);
+            }
+        } else {
             let waiters = &self.waiters;
             self.sched.park(|task| {
                 let word = task.into_word();
@@ -322,7 +327,9 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
                 parked
             });
         }
-        Ok(semaphore.swap(NIL, Ordering::SeqCst) == READY)
+        // Go stores nil here whatever it finds, and aborts if that was a task: one that came between our
+        // being woken and our running, which would then sleep for ever. So take READY and nothing else.
+        Ok(semaphore.compare_exchange(READY, NIL, Ordering::SeqCst, Ordering::SeqCst).is_ok())
     }
 
     /// Adds OUT to the registration. With a generation: only if that is still the descriptor's.
