@@ -100,10 +100,7 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
             d.rseq = d.rseq.wrapping_add(1);
             let armed = self.arm(&pd.rt, field(pd, offset_of!(PollDesc, rt)), d.rd, d.rseq);
             if armed.is_err() {
-                if d.combined() {
-                    d.wd = NONE;
-                }
-                d.rd = NONE;
+                d.rd = NONE; // and no longer combined: the writer's deadline gets its own timer below
             }
             earlier = armed;
         }
