@@ -409,7 +409,7 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
         self.sleepers.fetch_add(1, Ordering::SeqCst);
         let next = self.timers.next();
         let delay = if self.wake_sig.load(Ordering::SeqCst) != 0 {
-            self.wake_sig.store(0, Ordering::SeqCst); // a break from before; its edge may linger
+            self.clear_break(); // a break from before; its edge may linger
             0
         } else if next == crate::timer::NEVER {
             delay
@@ -479,19 +479,25 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
     /// under way are one.
     ///
     /// # Errors
-    /// [`Error::Os`]: the poller could not be made. A full counter is no error: the edge is there.
+    /// [`Error::Os`]: the poller could not be made, or (`write`) somebody has closed its eventfd, and a
+    /// poll that sleeps sleeps on.
     pub fn break_(&self) -> Result<(), Error> {
         self.init()?;
-        if self.wake_sig.compare_exchange(0, 1, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
-            self.write_break();
-        }
-        Ok(())
+        // A swap even if one is under way: whoever clears the flag reads this write or a later one, and
+        // with it sees all that was published before, by whatever means. A compare-exchange that fails
+        // is only a load, and orders nothing.
+        if self.wake_sig.swap(1, Ordering::SeqCst) == 0 { self.write_break() } else { Ok(()) }
     }
 
-    fn write_break(&self) {
-        // EAGAIN: 2^64 - 2 writes have been counted; the next break will be as good. Anything else: the
-        // user closed the descriptor, and the next poll fails by name.
-        while self.kernel.eventfd_write(self.break_fd.load(Ordering::Relaxed)) == Err(Errno::EINTR) {}
+    fn write_break(&self) -> Result<(), Error> {
+        loop {
+            match self.kernel.eventfd_write(self.break_fd.load(Ordering::Relaxed)) {
+                Err(Errno::EINTR) => {}
+                // EAGAIN: 2^64 - 2 writes have been counted.
+                Ok(()) | Err(Errno::EAGAIN) => return Ok(()),
+                Err(e) => return Err(Error::Os("write", e)),
+            }
+        }
     }
 
     /// A poll met the break's edge. One that blocked answers it: whoever called it looks at everything
@@ -500,10 +506,16 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
     #[cold]
     fn eat_break(&self, blocking: bool) {
         if blocking {
-            self.wake_sig.store(0, Ordering::SeqCst);
+            self.clear_break();
         } else if self.sleepers.load(Ordering::SeqCst) != 0 {
-            self.write_break();
+            let _ = self.write_break(); // the edge came out of the descriptor just now
         }
+    }
+
+    /// Answers all breaks so far: the caller of the poll must look at everything again. A swap, which
+    /// reads what the last [`Netpoll::break_`] wrote.
+    fn clear_break(&self) {
+        self.wake_sig.swap(0, Ordering::SeqCst);
     }
 
     /// After an earlier timer was set: wakes a poll that sleeps past it.
