@@ -366,20 +366,25 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
         let mut woken = Woken { list: S::List::default(), delta: 0, others: false };
         let now = self.expire(&mut woken);
         let mut events = [const { MaybeUninit::<EpollEvent>::uninit() }; EVENTS];
-        let n = if delay == 0 || !woken.is_empty() {
-            self.epoll_wait(&mut events, 0)
+        let slept = delay != 0 && woken.is_empty();
+        let n = if self.failed.load(Ordering::SeqCst) != 0 {
+            Err(None) // the number may be another epoll instance by now, with another's events
+        } else if slept {
+            self.epoll_sleep(&mut events, delay, now).map_err(Some)
         } else {
-            self.epoll_sleep(&mut events, delay, now)
+            self.epoll_wait(&mut events, 0).map_err(Some)
         };
         let n = match n {
             Ok(n) => n,
             Err(errno) => {
+                if let Some(errno) = errno {
+                    self.fail(errno);
+                }
                 // Those woken by their deadlines must not be lost with the poller.
-                self.fail(errno);
                 if !woken.is_empty() {
                     return Ok((woken.list, woken.delta));
                 }
-                return Err(Error::Os("epoll_pwait", errno));
+                return Err(self.failure());
             }
         };
         for event in &events[..n] {
@@ -391,7 +396,8 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
                 self.dispatch(event.data(), event.flags(), &mut woken);
             }
         }
-        if n == 0 {
+        // No time has passed in a poll that did not sleep, and what came first has been handled.
+        if n == 0 && slept {
             self.expire(&mut woken);
         }
         Ok((woken.list, woken.delta))
@@ -559,10 +565,12 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
 impl<K: Kernel, S: Scheduler> Drop for Netpoll<K, S> {
     /// Closes what [`Netpoll::init`] made and unmaps the descriptors; nobody can wait any more.
     fn drop(&mut self) {
-        for fd in [&self.break_fd, &self.epfd] {
-            let fd = fd.load(Ordering::Relaxed);
-            if fd >= 0 {
-                self.kernel.close(fd);
+        let (epfd, break_fd) = (self.epfd.load(Ordering::Relaxed), self.break_fd.load(Ordering::Relaxed));
+        if epfd >= 0 {
+            self.kernel.close(break_fd);
+            // Closed by somebody else: the number is free, or already another file.
+            if self.failed.load(Ordering::Relaxed) != Errno::EBADF.raw() {
+                self.kernel.close(epfd);
             }
         }
         self.timers.free(&self.kernel);
