@@ -155,8 +155,7 @@ impl Timers {
     fn pop_due(&self, now: i64) -> Option<(NonNull<Timer>, Fire, u32)> {
         let mut heap = self.heap.lock();
         let mut due = None;
-        while heap.first() <= now {
-            let timer = heap.top();
+        while let Some(timer) = heap.top_due(now) {
             // SAFETY: the heap's lock is held; what is in the heap is alive (contract of `set`).
             let State { when, fire, seq, .. } = unsafe { timer.as_ref().0.get().read() };
             if when <= now {
