@@ -130,3 +130,13 @@ fn grows_past_a_page_and_gives_everything_back() {
     assert!(order.is_sorted());
     timers.free(&Linux::new());
 }
+
+#[test]
+fn end_of_time_is_no_special_case() {
+    let (timers, nodes) = (Timers::new(), nodes(2));
+    assert_eq!(run(&timers, i64::MAX), []);
+    set(&timers, &nodes[0], NEVER, 1);
+    set(&timers, &nodes[1], 5, 2);
+    assert_eq!(run(&timers, i64::MAX), [(1, 2), (0, 1)]);
+    assert_eq!(timers.next(), NEVER);
+}
