@@ -41,6 +41,11 @@ fn place(index: u32) -> (usize, usize) {
     (block as usize, (shifted - (FIRST << block)) as usize)
 }
 
+/// Size of block `k`.
+fn bytes(k: usize) -> usize {
+    size_of::<PollDesc>() * ((FIRST as usize) << k)
+}
+
 impl PollCache {
     #[cfg(not(loom))]
     pub(super) const fn new() -> PollCache {
@@ -85,7 +90,7 @@ impl PollCache {
         let Some(place) = self.blocks.get(block) else { return Err(Errno::ENOMEM) };
         let mut base = place.load(Ordering::Relaxed);
         if base.is_null() {
-            base = kernel.map(size_of::<PollDesc>() * (FIRST as usize) << block)?.cast().as_ptr();
+            base = kernel.map(bytes(block))?.cast().as_ptr();
         }
         // SAFETY: within the block, page-aligned, and not yet reachable by anybody else: its number has
         // not been handed out and the block, if it is new, is not published.
@@ -122,7 +127,7 @@ impl PollCache {
             let base = block.swap(ptr::null_mut(), Ordering::Relaxed);
             if let Some(base) = ptr::NonNull::new(base) {
                 // SAFETY: mapped by `alloc` with this length; the borrows have ended (`&mut self`).
-                unsafe { kernel.unmap(base.cast(), size_of::<PollDesc>() * (FIRST as usize) << k) };
+                unsafe { kernel.unmap(base.cast(), bytes(k)) };
             }
         }
     }
