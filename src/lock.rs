@@ -99,7 +99,7 @@ mod tests {
                     for _ in 0..50_000 {
                         let mut n = LOCK.lock();
                         let seen = *n;
-                        if seen % 1024 == 0 {
+                        if seen.is_multiple_of(1024) {
                             std::thread::yield_now(); // others must go to sleep on the word
                         }
                         *n = seen + 1;

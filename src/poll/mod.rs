@@ -38,6 +38,8 @@ mod cache;
 mod deadline;
 mod desc;
 mod kernel;
+#[cfg(all(test, loom))]
+mod model;
 mod netpoll;
 
 pub use deadline::Side;

@@ -77,10 +77,10 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
         }
     }
 
-    /// As above; loom's atomics cannot be made in a constant.
+    /// As above; loom's atomics cannot be made in a constant, and must be written once (see `Timers::new`).
     #[cfg(loom)]
     pub fn new(kernel: K, sched: S) -> Netpoll<K, S> {
-        Netpoll {
+        let netpoll = Netpoll {
             kernel,
             sched,
             epfd: AtomicI32::new(-1),
@@ -92,7 +92,11 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
             failed: AtomicI32::new(0),
             cache: PollCache::new(),
             timers: Timers::new(),
+        };
+        for word in [&netpoll.wake_sig, &netpoll.sleepers, &netpoll.waiters] {
+            word.store(0, Ordering::SeqCst);
         }
+        netpoll
     }
 
     /// The kernel it was made with.
@@ -160,9 +164,10 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
         let pd = self.cache.alloc(&self.kernel, fire).map_err(|e| Error::Os("mmap", e))?;
         {
             let mut d = pd.deadlines.lock();
-            // A stale event may have left an edge, or an error, on the free slot.
-            pd.semaphore(Mode::Read).store(NIL, Ordering::SeqCst);
-            pd.semaphore(Mode::Write).store(NIL, Ordering::SeqCst);
+            // A stale event may have left an edge, or an error, on the free slot. (Swaps cost what such
+            // stores do, and the model checker orders them exactly against a poll's exchange.)
+            pd.semaphore(Mode::Read).swap(NIL, Ordering::SeqCst);
+            pd.semaphore(Mode::Write).swap(NIL, Ordering::SeqCst);
             pd.fd.store(fd, Ordering::SeqCst);
             pd.publish(0, !0 >> (64 - info::GENERATION));
             d.rseq = d.rseq.wrapping_add(1);

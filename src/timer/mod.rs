@@ -74,9 +74,12 @@ impl Timers {
     }
 
     #[cfg(loom)]
-    /// As above; loom's cells cannot be made in a constant.
+    /// As above; loom's cells cannot be made in a constant, and the value one is made with must be
+    /// stored again: a later `SeqCst` load might still return it in spite of `SeqCst` stores in between.
     pub fn new() -> Timers {
-        Timers { heap: Mutex::new(Heap::new()), first: AtomicI64::new(NEVER) }
+        let timers = Timers { heap: Mutex::new(Heap::new()), first: AtomicI64::new(NEVER) };
+        timers.first.store(NEVER, Ordering::SeqCst);
+        timers
     }
 
     /// The earliest time (absolute ns) at which something may have to fire, or [`NEVER`]. May be
