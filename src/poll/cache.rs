@@ -16,8 +16,8 @@ use core::ptr;
 const FIRST: u32 = if cfg!(loom) { 2 } else { 32 };
 const FIRST_LOG: u32 = FIRST.trailing_zeros();
 
-/// Blocks: the last one would reach 2^32 slots.
-const BLOCKS: usize = 27;
+/// Blocks: the last one would reach 2^32 slots. Under loom, where an atomic is costly to make, three.
+const BLOCKS: usize = if cfg!(loom) { 3 } else { 27 };
 
 /// End of the free list.
 const NONE: u32 = u32::MAX;
@@ -41,8 +41,8 @@ fn place(index: u32) -> (usize, usize) {
     (block as usize, (shifted - (FIRST << block)) as usize)
 }
 
-/// Bytes of block `k`.
-fn block_len(k: usize) -> usize {
+/// Size of block `k`.
+fn bytes(k: usize) -> usize {
     size_of::<PollDesc>() * ((FIRST as usize) << k)
 }
 
@@ -90,7 +90,7 @@ impl PollCache {
         let Some(place) = self.blocks.get(block) else { return Err(Errno::ENOMEM) };
         let mut base = place.load(Ordering::Relaxed);
         if base.is_null() {
-            base = kernel.map(block_len(block))?.cast().as_ptr();
+            base = kernel.map(bytes(block))?.cast().as_ptr();
         }
         // SAFETY: within the block, page-aligned, and not yet reachable by anybody else: its number has
         // not been handed out and the block, if it is new, is not published.
@@ -127,7 +127,7 @@ impl PollCache {
             let base = block.swap(ptr::null_mut(), Ordering::Relaxed);
             if let Some(base) = ptr::NonNull::new(base) {
                 // SAFETY: mapped by `alloc` with this length; the borrows have ended (`&mut self`).
-                unsafe { kernel.unmap(base.cast(), block_len(k)) };
+                unsafe { kernel.unmap(base.cast(), bytes(k)) };
             }
         }
     }

@@ -44,8 +44,9 @@ impl Heap {
         self.entries().first().map_or(NEVER, |e| e.key)
     }
 
-    pub(super) fn top(&mut self) -> NonNull<Timer> {
-        self.entries()[0].timer
+    /// The timer with the smallest key, if that is not after `now`.
+    pub(super) fn top_due(&mut self, now: i64) -> Option<NonNull<Timer>> {
+        self.entries().first().filter(|e| e.key <= now).map(|e| e.timer)
     }
 
     pub(super) fn key(&mut self, pos: u32) -> i64 {
