@@ -25,10 +25,8 @@ fn main(env: Env) -> i32 {
 
 fn listen(addr: &str) -> Result<core::convert::Infallible, Error> {
     let listener = TcpListener::bind(addr)?;
-    // The address as it was given, the port as the kernel chose it.
-    let host = addr.rsplit_once(':').map_or(addr, |(host, _)| host);
-    let port = listener.local_addr()?.port();
-    Line::stdout().str("echo: listening on ").str(host).str(":").number(port.into()).end();
+    let port = listener.local_addr()?.port(); // the kernel's choice, if it was 0
+    Line::stdout().str("echo: listening on port ").number(port.into()).end();
     loop {
         let (stream, _) = listener.accept()?;
         drop(netpoll::spawn(move || serve(&stream)));

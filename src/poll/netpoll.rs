@@ -395,7 +395,7 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
                 return Err(self.failure());
             }
         };
-        for event in &events[..n] {
+        for event in events.iter().take(n) {
             // SAFETY: the kernel wrote the first `n` records (contract of `Kernel::epoll_wait`).
             let event = unsafe { event.assume_init_ref() };
             if event.data() == BREAK {
