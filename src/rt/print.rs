@@ -190,7 +190,7 @@ pub(super) fn flush_at_exit() {
     begun().write_out_if(true);
 }
 
-/// A line of text and numbers, printed whole like those of [`println!`], without `core::fmt`, which is
+/// A line of text and numbers, printed whole like those of [`println!`](crate::println), without `core::fmt`, which is
 /// larger than a small program: for those who count bytes. The runtime prints its own reports so.
 ///
 /// ```ignore
