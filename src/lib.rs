@@ -12,6 +12,8 @@ mod model;
 #[cfg(all(feature = "rt", not(loom)))]
 pub mod net;
 pub mod poll;
+#[cfg(not(loom))]
+mod preempt;
 #[cfg(all(feature = "rt", not(loom)))]
 pub mod rt;
 #[cfg(all(feature = "rt", not(loom)))]

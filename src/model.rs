@@ -5,3 +5,5 @@
 mod fdmutex;
 #[path = "sched/join.rs"]
 mod join;
+#[path = "sched/runq.rs"]
+mod runq;

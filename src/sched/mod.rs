@@ -18,9 +18,12 @@
 
 mod g;
 mod join;
+mod m;
 mod overflow;
+mod p;
 pub(crate) mod poller;
 pub(crate) mod proc;
+mod runq;
 pub(crate) mod sema;
 mod stack;
 mod task;

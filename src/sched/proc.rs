@@ -1,120 +1,149 @@
-//! Running tasks: threads, run queues, park and ready, and the loop that picks what runs next.
+//! Tasks on threads: park and ready, the queues, and the loop of a thread.
+//!
+//! # No wake-up is lost (go-style spinning threads)
+//! Whoever makes work puts it in a queue first, then looks whether a P is idle and nobody is looking
+//! for work ([`wakep`]); a thread that stops looking makes its P idle and says so first, then looks
+//! into every queue once more ([`give_up_p`]). Both sides `SeqCst`: one of the two sees the other. (Go
+//! lets threads that did not look on their way out go without the second look, and needs another flag,
+//! `needspinning`, for what they miss.) At most half of the busy threads look at the same time, and one
+//! that finds something starts the next, so that threads wake up one by one for as long as there is
+//! work, and no herd does.
+//!
+//! # One thread waits in the poller
+//! A thread without work becomes *the* poller, if there is none, and blocks there without a P. The
+//! others sleep. What the poll brings is run by that same thread.
 
 use super::g::{GList, GQueue, Gp, Stack, Status, WaitReason};
 use super::join::Handle;
+use super::m::{After, M, acquirem, getm, releasem};
+use super::p::{GFREE, P, task};
+use super::runq::{RunQueue, SLOTS};
 use super::stack::StackPool;
 use super::{overflow, task};
-use crate::arch::{self, Context, switch};
+use crate::arch::switch;
 use crate::lock::Mutex;
-use crate::rt;
+use crate::poll::Waiter;
 use crate::sys::Errno;
-use crate::sys::thread::arch_prctl_set_fs;
-use core::cell::{Cell, UnsafeCell};
-use core::mem::{self, ManuallyDrop};
+use crate::{preempt, rt};
+use core::mem::ManuallyDrop;
 use core::ptr;
-use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering, fence};
 
-/// After so many dispatches a busy thread looks at the poller and the global queue before its own
-/// queue (Go's figure, there for the global queue; a prime, so that it falls in with no pattern).
-const FAIRNESS: u32 = 61;
+/// Tasks moved from the global queue to a P's at once, at most (Go's figure: half a ring).
+const GLOBAL_BATCH: usize = 128;
 
-/// So often in a row the task in `runnext` is preferred. Two that ready each other would otherwise keep
-/// everybody else waiting (tokio's figure for its LIFO slot).
-const RUNNEXT_IN_A_ROW: u32 = 3;
+/// Rounds over all Ps of a thread that looks for work (Go's figure); in the last one it takes `next`,
+/// too.
+const STEAL_ROUNDS: u32 = 4;
+
+/// Pauses before `next` is taken from a P whose thread runs: about 3 us (Go's figure). Mostly that
+/// thread is about to run it, with the cache warm.
+const STEAL_PATIENCE: u32 = 75;
 
 /// Exit status of a deadlock (Go's), and of a program that could not be started.
 const DEADLOCK_STATUS: i32 = 2;
-const START_STATUS: i32 = 1;
+pub(super) const START_STATUS: i32 = 1;
 
-/// A thread that runs tasks. The thread pointer holds its address.
-#[repr(C)]
-pub(crate) struct M {
-    /// At `fs:0`: the address of this block, as the ABI has it.
-    this: Cell<*const M>,
-    /// Where the scheduler's loop was left.
-    g0: UnsafeCell<Context>,
-    /// The task on this thread.
-    curg: Cell<Option<Gp>>,
-    /// What to do for the task that has just left its stack.
-    after: Cell<After>,
-    p: P,
-}
-
-/// What a thread needs to run tasks (in Go a token of its own; here part of the only thread).
-pub(crate) struct P {
-    /// The task readied last: it runs next, while what it was sent is still in the cache.
-    runnext: Cell<Option<Gp>>,
-    in_a_row: Cell<u32>,
-    runq: UnsafeCell<GQueue>,
-    schedtick: Cell<u32>,
-    /// Dead tasks with their stacks, the last used on top.
-    gfree: UnsafeCell<GList>,
-}
-
-/// Called on `g0` with the task that has left; `false` means it goes on at once.
-#[derive(Clone, Copy)]
-struct After {
-    call: unsafe fn(*mut (), Gp) -> bool,
-    data: *mut (),
+/// The poller, as the scheduler needs it: see [`set_poller`].
+pub(crate) struct Poller {
+    /// Waits for `delay` ns (as `Netpoll::netpoll`) and makes the woken runnable by `injectglist`.
+    pub poll: fn(delay: i64) -> bool,
+    /// Whether a poll can wake anybody.
+    pub useful: fn() -> bool,
+    /// Ends a poll that blocks.
+    pub wake: fn(),
 }
 
 /// What all threads share.
 struct Sched {
-    runq: Mutex<GQueue>,
-    /// Tasks in `runq`, so that an empty queue is not locked.
+    idle: Mutex<Idle>,
+    /// Copies of what is in `idle`, to look at without the lock.
     runq_size: AtomicUsize,
+    npidle: AtomicU32,
+    /// Threads that look for work.
+    nmspinning: AtomicU32,
+    /// A thread blocks in the poller.
+    polling: AtomicBool,
+    /// A thread polls without blocking (Go: `pollingNet`).
+    polling_now: AtomicBool,
+    poller: AtomicPtr<Poller>,
+    ps: AtomicPtr<P>,
+    nprocs: AtomicU32,
     stacks: Mutex<StackPool>,
+    gfree: Mutex<GList>,
     page: AtomicUsize,
-    /// A `fn(bool) -> bool`: see [`set_poller`].
-    poll: AtomicPtr<()>,
+}
+
+/// Threads and Ps without work, and the queue of all.
+struct Idle {
+    ms: Option<&'static M>,
+    nmidle: u32,
+    /// Threads there are.
+    nm: u32,
+    ps: Option<&'static P>,
+    runq: GQueue,
 }
 
 static SCHED: Sched = Sched {
-    runq: Mutex::new(GQueue::new()),
+    idle: Mutex::new(Idle { ms: None, nmidle: 0, nm: 1, ps: None, runq: GQueue::new() }),
     runq_size: AtomicUsize::new(0),
+    npidle: AtomicU32::new(0),
+    nmspinning: AtomicU32::new(0),
+    polling: AtomicBool::new(false),
+    polling_now: AtomicBool::new(false),
+    poller: AtomicPtr::new(ptr::null_mut()),
+    ps: AtomicPtr::new(ptr::null_mut()),
+    nprocs: AtomicU32::new(1),
     stacks: Mutex::new(StackPool::new()),
+    gfree: Mutex::new(GList::new()),
     page: AtomicUsize::new(0),
-    poll: AtomicPtr::new(ptr::null_mut()),
 };
 
-// SAFETY: the cells of an M belong to its thread; `getm` gives a thread its own only.
-unsafe impl Sync for M {}
-
-static M0: M = M {
-    this: Cell::new(ptr::null()),
-    g0: UnsafeCell::new(Context::empty()),
-    curg: Cell::new(None),
-    after: Cell::new(After { call: |_, _| false, data: ptr::null_mut() }),
-    p: P {
-        runnext: Cell::new(None),
-        in_a_row: Cell::new(0),
-        runq: UnsafeCell::new(GQueue::new()),
-        schedtick: Cell::new(0),
-        gfree: UnsafeCell::new(GList::new()),
-    },
-};
-
-/// The calling thread's M.
-#[inline(always)]
-fn getm() -> &'static M {
-    if M0.this.get().is_null() {
-        no_runtime();
+impl Idle {
+    fn put_p(&mut self, p: &'static P) {
+        p.m.store(ptr::null_mut(), Ordering::Relaxed);
+        p.link.set(self.ps);
+        self.ps = Some(p);
+        SCHED.npidle.fetch_add(1, Ordering::SeqCst);
     }
-    // SAFETY: the runtime has been started, so the thread pointer of the program's one thread holds an
-    // M that is never freed (`run_main`). Whoever makes threads of his own answers for them (`unsafe`).
-    unsafe { &*arch::thread_pointer().cast::<M>() }
+
+    fn take_p(&mut self) -> Option<&'static P> {
+        let p = self.ps?;
+        self.ps = p.link.get();
+        SCHED.npidle.fetch_sub(1, Ordering::SeqCst);
+        Some(p)
+    }
+
+    fn put_g(&mut self, g: Gp) {
+        self.runq.push_back(g);
+        SCHED.runq_size.store(SCHED.runq_size.load(Ordering::Relaxed) + 1, Ordering::SeqCst);
+    }
+
+    fn take_g(&mut self) -> Option<Gp> {
+        let g = self.runq.pop_front()?;
+        SCHED.runq_size.store(SCHED.runq_size.load(Ordering::Relaxed) - 1, Ordering::SeqCst);
+        Some(g)
+    }
 }
 
-/// Somebody calls the runtime in a program that `entry!` did not start (a test on std, say).
-#[cold]
-fn no_runtime() -> ! {
-    rt::fatal("the runtime is not running: make the program with netpoll::entry!", START_STATUS)
+/// All Ps.
+fn allp() -> &'static [P] {
+    // SAFETY: `run_main` wrote so many, before the first task, and they live for ever.
+    unsafe {
+        core::slice::from_raw_parts(
+            SCHED.ps.load(Ordering::Relaxed),
+            SCHED.nprocs.load(Ordering::Relaxed) as usize,
+        )
+    }
 }
 
 /// The running task.
 #[inline(always)]
 pub(crate) fn getg() -> Gp {
-    running_on(getm())
+    // Preempted between its two reads it would be another thread's: hence the count.
+    let g = running_on(acquirem());
+    releasem();
+    g
 }
 
 #[inline(always)]
@@ -126,8 +155,8 @@ fn running_on(m: &M) -> Gp {
 
 /// The running task's number and stack, if a task is running: for reports of panics and overflows.
 pub(crate) fn running() -> Option<(u64, Stack)> {
-    if M0.this.get().is_null() {
-        return None; // before the runtime
+    if !preempt::runtime() {
+        return None;
     }
     let g = getm().curg.get()?;
     Some((g.id.get(), g.stack))
@@ -138,7 +167,8 @@ pub(super) fn page() -> usize {
     SCHED.page.load(Ordering::Relaxed)
 }
 
-/// Leaves the task's stack; `after` is called on the scheduler's. Returns when the task runs again.
+/// Leaves the task's stack; `after` is called on the scheduler's. Returns when the task runs again,
+/// perhaps on another thread. Preemption must be off; it is on again behind it.
 #[inline(always)]
 fn mcall(m: &M, g: Gp, after: After) {
     m.after.set(after);
@@ -163,27 +193,34 @@ pub(crate) fn gopark<F: FnOnce(Gp) -> bool>(reason: WaitReason, commit: F) {
         }
         parked
     }
-    let m = getm();
+    let m = acquirem();
     let g = running_on(m);
     g.set_wait_reason(reason);
     let mut commit = ManuallyDrop::new(commit);
     mcall(m, g, After { call: after::<F>, data: (&raw mut commit).cast() });
 }
 
-/// Makes a parked task runnable, to run next (Go: `goready`).
+/// Makes a parked task runnable, to run next on this thread (Go: `goready`).
 pub(crate) fn goready(g: Gp) {
     g.casgstatus(Status::Waiting, Status::Runnable);
-    runqput(&getm().p, g);
+    let m = acquirem();
+    runqput(m, g);
+    wakep();
+    releasem();
 }
 
 /// Lets other tasks run: the calling one goes behind all that are runnable (Go: `Gosched`).
 pub fn yield_now() {
     unsafe fn after(_: *mut (), g: Gp) -> bool {
         g.casgstatus(Status::Running, Status::Runnable);
-        globrunqput(g);
+        match getm().p.get() {
+            Some(p) => runqput_tail(p, g.into_word()),
+            None => globrunqput(g),
+        }
+        wakep();
         true
     }
-    let m = getm();
+    let m = acquirem();
     mcall(m, running_on(m), After { call: after, data: ptr::null_mut() });
 }
 
@@ -195,7 +232,7 @@ pub(super) fn goexit(mut handle: Handle) -> ! {
         task::finish(g, handle);
         true
     }
-    let m = getm();
+    let m = acquirem();
     mcall(m, running_on(m), After { call: after, data: (&raw mut handle).cast() });
     rt::fatal("a dead task was run", START_STATUS)
 }
@@ -203,13 +240,18 @@ pub(super) fn goexit(mut handle: Handle) -> ! {
 /// Puts a new task in the queue, to run next.
 pub(super) fn start(g: Gp, from: Status) {
     g.casgstatus(from, Status::Runnable);
-    runqput(&getm().p, g);
+    let m = acquirem();
+    runqput(m, g);
+    wakep();
+    releasem();
 }
 
 /// A dead task with its stack, or a new one (Go: `gfget`), for a closure and result of `need` bytes.
 pub(super) fn gfget(need: usize) -> Result<(Gp, Status), Errno> {
-    // SAFETY: this thread's P; no other borrow of the list is live.
-    if let Some(g) = unsafe { &mut *getm().p.gfree.get() }.pop() {
+    let p = acquirem().p.get();
+    let g = p.and_then(|p| p.gfget().or_else(|| gfget_shared(p)));
+    releasem();
+    if let Some(g) = g {
         if need > g.stack.size / 4 {
             gfput(g);
             return Err(Errno::E2BIG);
@@ -223,112 +265,399 @@ pub(super) fn gfget(need: usize) -> Result<(Gp, Status), Errno> {
     Ok((stacks.make()?, Status::Idle))
 }
 
+/// Takes dead tasks that other Ps had too many of.
+#[cold]
+fn gfget_shared(p: &P) -> Option<Gp> {
+    let mut shared = SCHED.gfree.lock();
+    for _ in 0..GFREE / 2 {
+        if !shared.pop().is_some_and(|g| p.gfput(g)) {
+            break;
+        }
+    }
+    drop(shared);
+    p.gfget()
+}
+
 /// Gives a dead task's stack to the next (Go: `gfput`).
 pub(super) fn gfput(g: Gp) {
-    // SAFETY: as in `gfget`.
-    unsafe { &mut *getm().p.gfree.get() }.push(g);
+    let kept = acquirem().p.get().is_some_and(|p| p.gfput(g) || gfput_shared(p, g));
+    releasem();
+    if !kept {
+        SCHED.gfree.lock().push(g);
+    }
+}
+
+#[cold]
+fn gfput_shared(p: &P, g: Gp) -> bool {
+    let mut shared = SCHED.gfree.lock();
+    for _ in 0..GFREE / 2 {
+        if let Some(g) = p.gfget() {
+            shared.push(g);
+        }
+    }
+    drop(shared);
+    p.gfput(g)
 }
 
 /// Puts `g` in the queue to run next; the one that was to run next goes to the end (Go: `runqput`).
-fn runqput(p: &P, g: Gp) {
-    if let Some(kicked) = p.runnext.replace(Some(g)) {
-        // SAFETY: this thread's P; no other borrow of the queue is live.
-        unsafe { &mut *p.runq.get() }.push_back(kicked);
+fn runqput(m: &M, g: Gp) {
+    match m.p.get() {
+        Some(p) => {
+            if let Some(kicked) = p.runq.put_next(g.into_word()) {
+                runqput_tail(p, kicked);
+            }
+        }
+        None => globrunqput(g),
     }
 }
 
-/// The next from this thread's own queue (Go: `runqget`).
-#[inline]
-fn runqget(p: &P) -> Option<Gp> {
-    // SAFETY: as in `runqput`.
-    let runq = unsafe { &mut *p.runq.get() };
-    if let Some(g) = p.runnext.take() {
-        if p.in_a_row.get() < RUNNEXT_IN_A_ROW {
-            p.in_a_row.set(p.in_a_row.get() + 1);
-            return Some(g);
-        }
-        runq.push_back(g);
+fn runqput_tail(p: &P, word: usize) {
+    if let Some(half) = p.runq.put(word) {
+        let mut idle = SCHED.idle.lock();
+        half.into_iter().for_each(|word| idle.put_g(task(word)));
     }
-    p.in_a_row.set(0);
-    runq.pop_front()
 }
 
 /// Puts `g` at the end of the queue of all threads (Go: `globrunqput`).
-fn globrunqput(g: Gp) {
-    let mut runq = SCHED.runq.lock();
-    runq.push_back(g);
-    SCHED.runq_size.store(SCHED.runq_size.load(Ordering::Relaxed) + 1, Ordering::Release);
+pub(super) fn globrunqput(g: Gp) {
+    SCHED.idle.lock().put_g(g);
 }
 
-/// Takes the first from the queue of all threads (Go: `globrunqget`).
-fn globrunqget() -> Option<Gp> {
-    if SCHED.runq_size.load(Ordering::Acquire) == 0 {
+/// Takes the first from the queue of all threads, and a share of the others into `p`'s own, as far as
+/// there is room (Go: `globrunqget`).
+fn globrunqget(p: &P) -> Option<Gp> {
+    let size = SCHED.runq_size.load(Ordering::SeqCst);
+    if size == 0 {
         return None;
     }
-    let mut runq = SCHED.runq.lock();
-    let g = runq.pop_front()?;
-    SCHED.runq_size.store(SCHED.runq_size.load(Ordering::Relaxed) - 1, Ordering::Release);
-    Some(g)
+    let mut idle = SCHED.idle.lock();
+    let share = (size / allp().len() + 1).min(GLOBAL_BATCH).min(SLOTS - p.runq.len());
+    let first = idle.take_g()?;
+    for _ in 1..share {
+        let Some(g) = idle.take_g() else { break };
+        let full = p.runq.put(g.into_word());
+        debug_assert!(full.is_none(), "there was room, and only the owner fills it");
+    }
+    Some(first)
 }
 
 /// Makes what a poll woke runnable, in its order (Go: `injectglist`).
-pub(super) fn injectglist(woken: GQueue) {
+pub(super) fn injectglist(mut woken: GQueue) {
     woken.iter().for_each(|g| g.casgstatus(Status::Waiting, Status::Runnable));
-    // SAFETY: as in `runqput`.
-    unsafe { &mut *getm().p.runq.get() }.append(woken);
-}
-
-/// The next task to run (Go: `findRunnable`). Blocks while there is none.
-fn find_runnable(p: &P) -> Gp {
-    loop {
-        let tick = p.schedtick.get().wrapping_add(1);
-        p.schedtick.set(tick);
-        if tick.is_multiple_of(FAIRNESS) {
-            poll(false);
-            if let Some(g) = globrunqget() {
-                return g;
+    match getm().p.get() {
+        Some(p) => {
+            while let Some(g) = woken.pop_front() {
+                runqput_tail(p, g.into_word());
             }
         }
-        if let Some(g) = runqget(p).or_else(globrunqget) {
-            return g;
-        }
-        if !poll(true) {
-            deadlock();
+        None => {
+            let mut idle = SCHED.idle.lock();
+            while let Some(g) = woken.pop_front() {
+                idle.put_g(g);
+            }
         }
     }
 }
 
-/// Looks for tasks that the poller can wake, and waits for the first if `block`. `false`: there is
-/// nothing that could wake one.
+/// There is new work: starts a thread that looks for it, unless one is looking already or no P is idle
+/// (Go: `wakep`).
 #[inline]
-fn poll(block: bool) -> bool {
-    let hook = SCHED.poll.load(Ordering::Relaxed);
-    // SAFETY: `None` or what `set_poller` stored; a null function pointer is `None`.
-    match unsafe { mem::transmute::<*mut (), Option<fn(bool) -> bool>>(hook) } {
-        Some(poll) => poll(block),
-        None => false,
+fn wakep() {
+    if SCHED.nprocs.load(Ordering::Relaxed) == 1 {
+        return;
+    }
+    fence(Ordering::SeqCst); // the work is published before the counts are read
+    if SCHED.npidle.load(Ordering::SeqCst) != 0 && SCHED.nmspinning.load(Ordering::SeqCst) == 0 {
+        wakep_slow();
+    }
+}
+
+#[cold]
+fn wakep_slow() {
+    if SCHED.nmspinning.compare_exchange(0, 1, Ordering::SeqCst, Ordering::SeqCst).is_err() {
+        return;
+    }
+    match take_idle_p() {
+        Some(p) => startm(p),
+        None => {
+            SCHED.nmspinning.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+}
+
+/// Runs `p` on an idle thread or a new one, which looks for work; the caller has counted it as spinning
+/// (Go: `startm`).
+fn startm(p: &'static P) {
+    let m = {
+        let mut idle = SCHED.idle.lock();
+        match idle.ms {
+            Some(m) => {
+                idle.ms = m.link.get();
+                idle.nmidle -= 1;
+                Some(m)
+            }
+            None => {
+                idle.nm += 1;
+                None
+            }
+        }
+    };
+    match m {
+        Some(m) => {
+            m.spinning.set(true);
+            m.wake(p);
+        }
+        None => {
+            if M::spawn(p, true).is_err() {
+                // The system has no thread or memory to spare. The work stays where it is, for the
+                // threads there are.
+                let mut idle = SCHED.idle.lock();
+                idle.nm -= 1;
+                idle.put_p(p);
+                SCHED.nmspinning.fetch_sub(1, Ordering::SeqCst);
+            }
+        }
+    }
+}
+
+/// Sleeps until there is a P to run (Go: `stopm`).
+fn stopm(m: &'static M) {
+    {
+        let mut idle = SCHED.idle.lock();
+        m.link.set(idle.ms);
+        idle.ms = Some(m);
+        idle.nmidle += 1;
+        checkdead(&idle);
+    }
+    m.sleep();
+}
+
+/// Everybody waits for somebody else (Go: `checkdead`). With the lock held, by a thread about to sleep.
+fn checkdead(idle: &Idle) {
+    let polling = SCHED.polling.load(Ordering::SeqCst);
+    if idle.nm - idle.nmidle > polling as u32 || SCHED.runq_size.load(Ordering::Relaxed) != 0 {
+        return;
+    }
+    // SAFETY: null or what `set_poller` stored.
+    let poller = unsafe { SCHED.poller.load(Ordering::Acquire).as_ref() };
+    match poller {
+        Some(poller) if (poller.useful)() => {}
+        // It waits for what cannot come; it looks again and comes here.
+        Some(poller) if polling => (poller.wake)(),
+        _ => rt::fatal("all tasks are asleep: deadlock", DEADLOCK_STATUS),
     }
 }
 
 /// Tells the scheduler how to poll. Before that there is nothing to poll for, and a program that never
 /// waits for a descriptor or a time has no poller in it at all.
-pub(super) fn set_poller(poll: fn(bool) -> bool) {
-    SCHED.poll.store(poll as *mut (), Ordering::Relaxed);
+pub(super) fn set_poller(poller: &'static Poller) {
+    SCHED.poller.store(ptr::from_ref(poller).cast_mut(), Ordering::Release);
 }
 
-/// Everybody waits for somebody else (Go: `checkdead`).
-#[cold]
-fn deadlock() -> ! {
-    rt::fatal("all tasks are asleep: deadlock", DEADLOCK_STATUS)
+/// The poller, if it could wake anybody.
+#[inline]
+fn poller() -> Option<&'static Poller> {
+    // SAFETY: null or what `set_poller` stored.
+    let poller = unsafe { SCHED.poller.load(Ordering::Acquire).as_ref() };
+    poller.filter(|poller| (poller.useful)())
 }
 
-/// The scheduler's loop, on `g0`.
-fn schedule(m: &'static M) -> ! {
+/// Whoever looked for work has found some: somebody else should go on looking (Go: `resetspinning`).
+fn resetspinning(m: &M) {
+    m.spinning.set(false);
+    SCHED.nmspinning.fetch_sub(1, Ordering::SeqCst);
+    wakep();
+}
+
+fn begin_spinning(m: &M) {
+    m.spinning.set(true);
+    SCHED.nmspinning.fetch_add(1, Ordering::SeqCst);
+}
+
+/// The next task to run (Go: `findRunnable`). Blocks while there is none.
+fn find_runnable(m: &'static M) -> Gp {
     loop {
-        let g = find_runnable(&m.p);
+        let Some(p) = m.p.get() else {
+            stopm(m);
+            continue;
+        };
+        if p.tick() {
+            look_around(p);
+        }
+        if let Some(g) = p.runqget().or_else(|| globrunqget(p)) {
+            return g;
+        }
+        if let Some(g) = steal(m, p).or_else(|| give_up_p(m, p)) {
+            return g;
+        }
+        if m.p.get().is_some() {
+            continue;
+        }
+        if let Some(g) = poll_without_p(m) {
+            return g;
+        }
+        if m.p.get().is_none() {
+            stopm(m);
+        }
+    }
+}
+
+/// Now and then: the poller's tasks and a share of the global queue's go behind its own.
+#[cold]
+fn look_around(p: &P) {
+    if let Some(poller) = poller()
+        && !SCHED.polling.load(Ordering::Relaxed)
+        && !SCHED.polling_now.swap(true, Ordering::SeqCst)
+    {
+        if (poller.poll)(0) {
+            wakep();
+        }
+        SCHED.polling_now.store(false, Ordering::SeqCst);
+    }
+    if let Some(g) = globrunqget(p) {
+        runqput_tail(p, g.into_word());
+    }
+    p.looked();
+}
+
+/// Takes half of somebody else's queue (Go: `stealWork`).
+fn steal(m: &M, p: &P) -> Option<Gp> {
+    let all = allp();
+    let busy = all.len() as u32 - SCHED.npidle.load(Ordering::SeqCst);
+    if all.len() == 1 {
+        return None;
+    }
+    if !m.spinning.get() {
+        if 2 * SCHED.nmspinning.load(Ordering::SeqCst) >= busy {
+            return None;
+        }
+        begin_spinning(m);
+    }
+    for round in 1..=STEAL_ROUNDS {
+        let order = Order::new(m.random(), all.len());
+        for i in order {
+            let Some(victim) = all.get(i) else { continue };
+            if ptr::eq(victim, p) {
+                continue;
+            }
+            if let Some(word) = p.runq.steal(&victim.runq) {
+                return Some(task(word));
+            }
+            if round == STEAL_ROUNDS {
+                let running = !victim.m.load(Ordering::Relaxed).is_null();
+                let patience = || {
+                    if running {
+                        (0..STEAL_PATIENCE).for_each(|_| core::hint::spin_loop());
+                    }
+                };
+                if let Some(word) = RunQueue::steal_next(&victim.runq, patience) {
+                    return Some(task(word));
+                }
+            }
+        }
+    }
+    None
+}
+
+/// Every number below `len` once, from a random one on, by a step that has no common divisor with it.
+struct Order {
+    left: usize,
+    at: usize,
+    step: usize,
+    len: usize,
+}
+
+impl Order {
+    fn new(random: u32, len: usize) -> Order {
+        let gcd = |mut a: usize, mut b: usize| {
+            while let Some(rest) = a.checked_rem(b) {
+                (a, b) = (b, rest);
+            }
+            a
+        };
+        let len = len.max(1);
+        let mut step = (random as usize >> 16) % len + 1;
+        while gcd(step, len) != 1 {
+            step += 1;
+        }
+        Order { left: len, at: random as usize % len, step, len }
+    }
+}
+
+impl Iterator for Order {
+    type Item = usize;
+    fn next(&mut self) -> Option<usize> {
+        self.left = self.left.checked_sub(1)?;
+        self.at = (self.at + self.step) % self.len;
+        Some(self.at)
+    }
+}
+
+/// Without work: makes the P idle, unless there is work after all. Returns with `m.p` set if the search
+/// should begin again.
+fn give_up_p(m: &'static M, p: &'static P) -> Option<Gp> {
+    {
+        let mut idle = SCHED.idle.lock();
+        if let Some(g) = idle.take_g() {
+            return Some(g);
+        }
+        m.p.set(None);
+        idle.put_p(p);
+    }
+    if m.spinning.replace(false) {
+        SCHED.nmspinning.fetch_sub(1, Ordering::SeqCst);
+    }
+    // Said first, looked then: work that came before had nobody woken.
+    fence(Ordering::SeqCst);
+    let work = SCHED.runq_size.load(Ordering::SeqCst) != 0 || allp().iter().any(|p| !p.runq.is_empty());
+    if work && let Some(p) = take_idle_p() {
+        acquirep(m, p);
+        begin_spinning(m);
+    }
+    None
+}
+
+fn take_idle_p() -> Option<&'static P> {
+    SCHED.idle.lock().take_p()
+}
+
+fn acquirep(m: &'static M, p: &'static P) {
+    p.m.store(ptr::from_ref(m).cast_mut(), Ordering::Relaxed);
+    m.p.set(Some(p));
+}
+
+/// Becomes the poller, if there is none and there is something to wait for.
+fn poll_without_p(m: &'static M) -> Option<Gp> {
+    let poller = poller()?;
+    if SCHED.polling.swap(true, Ordering::SeqCst) {
+        return None;
+    }
+    (poller.poll)(-1); // the woken are in the global queue
+    SCHED.polling.store(false, Ordering::SeqCst);
+    let p = take_idle_p()?;
+    acquirep(m, p);
+    let g = globrunqget(p)?;
+    if !p.runq.is_empty() || SCHED.runq_size.load(Ordering::Relaxed) != 0 {
+        wakep();
+    }
+    Some(g)
+}
+
+/// The loop of a thread, on `g0`.
+pub(super) fn schedule(m: &'static M) -> ! {
+    if let Some(p) = m.p.get() {
+        acquirep(m, p);
+    }
+    loop {
+        let g = find_runnable(m);
+        if m.spinning.get() {
+            resetspinning(m);
+        }
         g.casgstatus(Status::Runnable, Status::Running);
         m.curg.set(Some(g));
         loop {
+            // What the task had locked when it left is unlocked, or was handed on with it.
+            m.unlock_all();
             // SAFETY: a runnable task's stack was left by `mcall` or made by `spawn`, and is ours now.
             unsafe { switch(m.g0.get(), g.context.get()) };
             let After { call, data } = m.after.get();
@@ -342,21 +671,34 @@ fn schedule(m: &'static M) -> ! {
 }
 
 /// Makes the calling thread the program's first M, runs `main` as task 1 on it, and ends the process
-/// with what `main` returns. `page`: the machine's page size.
-pub(crate) fn run_main(page: usize, stack_size: usize, main: impl FnOnce() -> i32) -> ! {
-    M0.this.set(&raw const M0);
-    // SAFETY: M0 lives for ever; a freestanding program has no other use for the thread pointer.
-    if unsafe { arch_prctl_set_fs((&raw const M0).cast_mut().cast()) }.is_err() {
-        rt::fatal("arch_prctl(ARCH_SET_FS) is refused", START_STATUS);
-    }
+/// with what `main` returns. `page`: the machine's page size; `threads`: how many may run tasks at
+/// once, at least 1.
+pub(crate) fn run_main(page: usize, stack_size: usize, threads: usize, main: impl FnOnce() -> i32) -> ! {
     SCHED.page.store(page, Ordering::Relaxed);
     SCHED.stacks.lock().configure(page, stack_size);
+    let Ok(ps) = StackPool::map(threads * size_of::<P>()) else {
+        rt::fatal("no memory for the scheduler", START_STATUS)
+    };
+    let ps = ps.cast::<P>();
+    for i in 0..threads {
+        // SAFETY: within the mapping, which is page-aligned and nobody else's.
+        unsafe { ps.add(i).write(P::new()) };
+    }
+    SCHED.ps.store(ps, Ordering::Relaxed);
+    SCHED.nprocs.store(threads as u32, Ordering::Relaxed);
+    let Ok(m) = M::first() else { rt::fatal("arch_prctl(ARCH_SET_FS) is refused", START_STATUS) };
     overflow::install();
+    {
+        let mut idle = SCHED.idle.lock();
+        let (first, others) = allp().split_first().unzip();
+        others.unwrap_or_default().iter().rev().for_each(|p| idle.put_p(p));
+        m.p.set(first);
+    }
     // SAFETY: `main` owns what it uses; the process ends before this frame does.
     let main = unsafe { task::spawn_unchecked(move || -> () { rt::exit(main()) }) };
     match main {
         Ok(handle) => drop(handle),
         Err(_) => rt::fatal("no memory for the main task's stack", START_STATUS),
     }
-    schedule(&M0)
+    schedule(m)
 }

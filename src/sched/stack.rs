@@ -105,13 +105,21 @@ impl StackPool {
         }
     }
 
-    fn map_slab(&mut self) -> Result<(), Errno> {
+    /// Maps `len` bytes of memory for a stack, or for what lives as long.
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    pub fn map(len: usize) -> Result<*mut u8, Errno> {
         let prot = Prot::READ | Prot::WRITE;
         let flags = MapFlags::PRIVATE | MapFlags::ANONYMOUS | MapFlags::NORESERVE | MapFlags::STACK;
+        // SAFETY: a new mapping at an address of the kernel's choice.
+        unsafe { mmap(ptr::null_mut(), len, prot, flags, NO_FILE, 0) }
+    }
+
+    fn map_slab(&mut self) -> Result<(), Errno> {
         let mut slots = self.slab_slots;
         let slab = loop {
-            // SAFETY: a new mapping at an address of the kernel's choice.
-            match unsafe { mmap(ptr::null_mut(), slots * self.stack_size, prot, flags, NO_FILE, 0) } {
+            match StackPool::map(slots * self.stack_size) {
                 // Where memory is not overcommitted a smaller slab may still fit.
                 Err(Errno::ENOMEM) if slots > 1 => slots /= 2,
                 done => break done?,

@@ -10,6 +10,7 @@ use crate::arch::Context;
 use crate::poll::Waiter;
 use crate::rt;
 use crate::sys::Errno;
+use crate::sys::thread::sched_getaffinity;
 use core::cell::Cell;
 use core::marker::PhantomData;
 use core::mem::ManuallyDrop;
@@ -22,6 +23,9 @@ union Slot<F, T> {
     closure: ManuallyDrop<F>,
     result: ManuallyDrop<T>,
 }
+
+/// More threads than CPUs anybody has.
+const MAX_THREADS: usize = 1024;
 
 /// How a program is set up: given to [`entry!`](crate::entry), or used to spawn with an error instead
 /// of a panic.
@@ -44,7 +48,7 @@ impl Builder {
     }
 
     /// How many threads run tasks at once; `NETPOLL_THREADS` in the environment beats it, and 0 means
-    /// one for each CPU. This version always runs one.
+    /// one for each CPU.
     pub const fn threads(mut self, n: usize) -> Builder {
         self.threads = n;
         self
@@ -56,6 +60,16 @@ impl Builder {
     pub const fn stack_size(mut self, bytes: usize) -> Builder {
         self.stack_size = bytes;
         self
+    }
+
+    /// `NETPOLL_THREADS`, what the program asked for, or the CPUs it may use.
+    pub(crate) fn thread_count(&self, env: &rt::Env) -> usize {
+        let wanted = env.var(c"NETPOLL_THREADS").and_then(|n| n.to_str().ok()?.parse().ok());
+        let n = match wanted.unwrap_or(self.threads) {
+            0 => sched_getaffinity(0).map_or(1, |cpus| cpus.count() as usize),
+            n => n,
+        };
+        n.clamp(1, MAX_THREADS)
     }
 
     pub(crate) const fn stack_bytes(&self) -> usize {
