@@ -9,7 +9,8 @@
 //! table names the words to move by the load address; a fixed static program (`ET_EXEC`) has none, and
 //! nothing is done. `__ehdr_start`, which every ELF linker defines, is the load address of the former
 //! (its link-time address is 0) and the way to the program headers of both. `_DYNAMIC` would be
-//! shorter, but leaves an undefined weak symbol in fixed programs.
+//! shorter, but leaves an undefined weak symbol in fixed programs. So the ELF header must be part of a
+//! loaded segment, as it is unless the linker is told `-n` or `-N`.
 //!
 //! ```text
 //!   rbx  load address          r8, r9    DT_RELA,  DT_RELASZ (bytes)

@@ -198,17 +198,18 @@ pub unsafe fn syscall6(nr: usize, a1: usize, a2: usize, a3: usize, a4: usize, a5
 #[doc(alias = "epoll_pwait")]
 #[inline]
 pub unsafe fn epollwait<E>(epfd: i32, ev: *mut E, nev: i32, timeout: i32) -> i32 {
-    let ret: u32;
-    // SAFETY: kernel ABI; r9 (sigsetsize) is not read when the mask in r8 is null.
+    let ret: usize;
+    // SAFETY: kernel ABI; r9 (sigsetsize) is not read when the mask in r8 is null. MOVL clears the
+    // upper half of its register; an `i32` operand would leave it to chance, hence `as u32 as usize`.
     unsafe {
         asm!(
             "syscall",
-            inlateout("eax") nr::EPOLL_PWAIT as u32 => ret, // MOVL $SYS_epoll_pwait, AX
-            in("edi") epfd,                                 // MOVL epfd, DI
-            in("rsi") ev,                                   // MOVQ ev, SI
-            in("edx") nev,                                  // MOVL nev, DX
-            in("r10d") timeout,                             // MOVL timeout, R10
-            in("r8") 0usize,                                // MOVQ $0, R8: no signal mask
+            inlateout("rax") nr::EPOLL_PWAIT => ret, // MOVL $SYS_epoll_pwait, AX
+            in("rdi") epfd as u32 as usize,          // MOVL epfd, DI
+            in("rsi") ev,                            // MOVQ ev, SI
+            in("rdx") nev as u32 as usize,           // MOVL nev, DX
+            in("r10") timeout as u32 as usize,       // MOVL timeout, R10
+            in("r8") 0usize,                         // MOVQ $0, R8: no signal mask
             lateout("rcx") _,
             lateout("r11") _,
             options(nostack, preserves_flags),
@@ -223,15 +224,15 @@ pub unsafe fn epollwait<E>(epfd: i32, ev: *mut E, nev: i32, timeout: i32) -> i32
 /// As [`epollwait`]; `timeout` must be null or point at a readable `struct __kernel_timespec`.
 #[inline]
 pub unsafe fn epoll_pwait2<E, T>(epfd: i32, ev: *mut E, nev: i32, timeout: *const T) -> i32 {
-    let ret: u32;
+    let ret: usize;
     // SAFETY: kernel ABI, as in `epollwait`.
     unsafe {
         asm!(
             "syscall",
-            inlateout("eax") nr::EPOLL_PWAIT2 as u32 => ret,
-            in("edi") epfd,
+            inlateout("rax") nr::EPOLL_PWAIT2 => ret,
+            in("rdi") epfd as u32 as usize,
             in("rsi") ev,
-            in("edx") nev,
+            in("rdx") nev as u32 as usize,
             in("r10") timeout,
             in("r8") 0usize,
             lateout("rcx") _,

@@ -36,9 +36,9 @@ struct Slots {
 
 /// Block and offset of slot `index`: block `k` holds the `FIRST << k` slots behind all smaller blocks.
 fn place(index: u32) -> (usize, usize) {
-    let shifted = index + FIRST;
-    let block = shifted.ilog2() - FIRST_LOG;
-    (block as usize, (shifted - (FIRST << block)) as usize)
+    let shifted = index as u64 + FIRST as u64;
+    let block = u64::BITS - 1 - shifted.leading_zeros() - FIRST_LOG;
+    (block as usize, (shifted - ((FIRST as u64) << block)) as usize)
 }
 
 /// Size of block `k`.
@@ -81,7 +81,7 @@ impl PollCache {
     pub(super) fn alloc(&self, kernel: &impl Kernel, fire: [Fire; 2]) -> Result<&PollDesc, Errno> {
         let mut slots = self.slots.lock();
         if slots.first != NONE {
-            let pd = self.get(slots.first).expect("a slot in the free list exists");
+            let Some(pd) = self.get(slots.first) else { return Err(Errno::ENOMEM) }; // it exists
             slots.first = pd.link.load(Ordering::Relaxed);
             return Ok(pd);
         }
@@ -111,9 +111,7 @@ impl PollCache {
     /// Calls `f` with every slot ever handed out.
     pub(super) fn for_each(&self, mut f: impl FnMut(&PollDesc)) {
         let made = self.slots.lock().made;
-        for index in 0..made {
-            f(self.get(index).expect("a slot that was made exists"));
-        }
+        (0..made).filter_map(|index| self.get(index)).for_each(&mut f);
     }
 
     /// Unmaps everything; every `&PollDesc` must be gone.

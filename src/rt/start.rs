@@ -59,16 +59,25 @@ pub unsafe fn __start(block: *const usize, main: fn(Env) -> i32) -> ! {
     exit(main(env) as usize)
 }
 
-/// Writes `panicked at FILE` to stderr and ends the process. Nothing is formatted: `core::fmt` is
-/// larger than a whole program of this kind, and `entry!` has the handler that tells more.
+/// Writes `panicked at FILE:LINE` to stderr and ends the process. The message itself is left out: it
+/// takes `core::fmt`, which is larger than a whole program of this kind.
 #[doc(hidden)]
 pub fn __panic(info: &PanicInfo<'_>) -> ! {
     write_stderr(b"panicked at ");
     if let Some(location) = info.location() {
         write_stderr(location.file().as_bytes());
+        write_stderr(b":");
+        write_decimal(location.line());
     }
     write_stderr(b"\n");
     exit(PANICKED)
+}
+
+fn write_decimal(n: u32) {
+    if n >= 10 {
+        write_decimal(n / 10);
+    }
+    write_stderr(&[b'0' + (n % 10) as u8]);
 }
 
 fn write_stderr(bytes: &[u8]) {

@@ -17,9 +17,15 @@ pub mod epoll;
 mod errno;
 pub mod eventfd;
 pub mod fd;
+pub mod fs;
 pub mod futex;
 pub mod mm;
 pub mod process;
+pub mod signal;
+pub mod sockaddr;
+pub mod socket;
+pub mod sockopt;
+pub mod thread;
 pub mod time;
 
 pub use errno::{Errno, result};

@@ -34,7 +34,8 @@ pub enum Whence {
 #[inline]
 pub fn read(fd: RawFd, buf: &mut [u8]) -> Result<usize, Errno> {
     // SAFETY: the kernel writes at most `len` bytes, all inside the slice.
-    result(unsafe { arch::syscall3(nr::READ, int(fd), ptr(buf.as_mut_ptr()), buf.len()) })
+    let n = result(unsafe { arch::syscall3(nr::READ, int(fd), ptr(buf.as_mut_ptr()), buf.len()) })?;
+    Ok(n.min(buf.len())) // a tracer that makes up results must not lead anybody out of the slice
 }
 
 /// As [`read`], into memory that need not hold anything yet; returns the bytes that were read.
@@ -71,10 +72,10 @@ pub fn readv(fd: RawFd, bufs: &mut [IoSliceMut<'_>]) -> Result<usize, Errno> {
     result(unsafe { arch::syscall3(nr::READV, int(fd), ptr(bufs.as_mut_ptr()), bufs.len()) })
 }
 
-/// writev(2): as [`write`], taking the slices in turn. At most 1024 of them.
+/// writev(2): as [`write()`], taking the slices in turn. At most 1024 of them.
 ///
 /// # Errors
-/// As [`write`]; `EINVAL` for too many slices.
+/// As [`write()`]; `EINVAL` for too many slices.
 #[inline]
 pub fn writev(fd: RawFd, bufs: &[IoSlice<'_>]) -> Result<usize, Errno> {
     // SAFETY: `IoSlice` is `struct iovec`, and each names memory borrowed for reading.
@@ -92,10 +93,10 @@ pub fn pread64(fd: RawFd, buf: &mut [u8], offset: u64) -> Result<usize, Errno> {
     result(unsafe { arch::syscall4(nr::PREAD64, int(fd), ptr(buf.as_mut_ptr()), buf.len(), offset as usize) })
 }
 
-/// pwrite64(2): as [`write`], at `offset` and without moving the file's position.
+/// pwrite64(2): as [`write()`], at `offset` and without moving the file's position.
 ///
 /// # Errors
-/// As [`write`]; `ESPIPE` (no position), `EINVAL` (an offset above `i64::MAX`).
+/// As [`write()`]; `ESPIPE` (no position), `EINVAL` (an offset above `i64::MAX`).
 #[inline]
 #[doc(alias = "pwrite")]
 pub fn pwrite64(fd: RawFd, buf: &[u8], offset: u64) -> Result<usize, Errno> {

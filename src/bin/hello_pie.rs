@@ -1,0 +1,12 @@
+//! `hello` as a static-PIE: it relocates itself before anything else runs (see `build.rs`).
+#![no_std]
+#![no_main]
+
+use netpoll::rt::Env;
+
+netpoll::entry!(main);
+
+fn main(_: Env) -> i32 {
+    netpoll::spawn(|| netpoll::println!("hello")).join();
+    0
+}

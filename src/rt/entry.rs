@@ -1,0 +1,81 @@
+//! `entry!`: a program on the runtime.
+
+use super::print::Message;
+use super::{Env, PANICKED, clock, exit};
+use crate::sched::{Builder, proc};
+use core::fmt::Write;
+use core::panic::PanicInfo;
+use linux_raw_sys::auxvec::{AT_PAGESZ, AT_SYSINFO_EHDR};
+
+/// The page size to assume of a kernel that does not tell (all of them do).
+const PAGE: usize = 4096;
+
+/// Makes a freestanding program of `main`, a `fn(netpoll::rt::Env) -> i32`, which runs as the first
+/// task. When it returns the program ends with its result as the exit status, whatever other tasks are
+/// doing.
+///
+/// Defines `_start`, the panic handler and the C symbols that compiled code calls; a panic in any task
+/// prints it with the task's number and ends the program with status 101. SIGPIPE is ignored. A second
+/// argument sets the program up: `entry!(main, netpoll::Builder::new().stack_size(256 << 10))`.
+///
+/// ```ignore
+/// #![no_std]
+/// #![no_main]
+///
+/// netpoll::entry!(main);
+///
+/// fn main(_: netpoll::rt::Env) -> i32 {
+///     netpoll::spawn(|| netpoll::println!("hello")).join();
+///     0
+/// }
+/// ```
+#[macro_export]
+macro_rules! entry {
+    ($main:path) => {
+        $crate::entry!($main, $crate::Builder::new());
+    };
+    ($main:path, $builder:expr) => {
+        const _: () = {
+            unsafe extern "C" fn begin(block: *const usize) -> ! {
+                let main: fn($crate::rt::Env) -> i32 = $main;
+                // SAFETY: `_start` hands on the kernel's block, once.
+                unsafe { $crate::rt::__entry(block, $builder, main) }
+            }
+
+            #[panic_handler]
+            fn panic(info: &::core::panic::PanicInfo<'_>) -> ! {
+                $crate::rt::__task_panic(info)
+            }
+
+            $crate::__netpoll_start!(begin);
+            $crate::__netpoll_mem!();
+        };
+    };
+}
+
+/// Starts the runtime with `main` as its first task.
+///
+/// # Safety
+/// `block` must be the kernel's block, as [`Env::new`] wants it; called once, on the first thread.
+#[doc(hidden)]
+pub unsafe fn __entry(block: *const usize, builder: Builder, main: fn(Env) -> i32) -> ! {
+    // SAFETY: the caller's contract.
+    let env = unsafe { Env::new(block) };
+    clock::init(env.aux(AT_SYSINFO_EHDR as usize).unwrap_or(0));
+    let page = env.aux(AT_PAGESZ as usize).unwrap_or(PAGE);
+    proc::run_main(page, builder.stack_bytes(), move || main(env))
+}
+
+/// Prints the panic with its task's number and ends the process with status 101.
+#[doc(hidden)]
+pub fn __task_panic(info: &PanicInfo<'_>) -> ! {
+    let mut message = Message::urgent();
+    match proc::running() {
+        Some((id, _)) => message.push("task ").push_number(id).push(" "),
+        None => message.push("scheduler "),
+    };
+    // `info` prints as `panicked at FILE:LINE:COLUMN:` and the message.
+    let _ = write!(message, "{info}");
+    message.push("\n").flush();
+    exit(PANICKED)
+}

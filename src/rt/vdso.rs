@@ -1,0 +1,163 @@
+//! Finds a function in the vDSO, a small shared object that the kernel maps into every process
+//! (`vdso(7)`). Its headers are read as bytes, checked against its length: what does not hold together
+//! is no vDSO.
+
+use core::ffi::CStr;
+use linux_raw_sys::elf::{DT_HASH, DT_NULL, DT_STRTAB, DT_SYMTAB, PT_DYNAMIC, PT_LOAD};
+
+/// The newer hash table's tag, which linux-raw-sys does not have.
+const DT_GNU_HASH: usize = 0x6fff_fef5;
+
+/// The part that is certainly mapped: a vDSO has a page at least, and its headers are in it.
+const HEADERS: usize = 4096;
+
+/// The address of `name` in the image mapped at `image`.
+///
+/// # Safety
+/// `image` is 0 or the value of `AT_SYSINFO_EHDR`.
+pub(super) unsafe fn find(image: usize, name: &CStr) -> Option<usize> {
+    let start = core::ptr::with_exposed_provenance::<u8>(image);
+    if start.is_null() {
+        return None;
+    }
+    // SAFETY: the kernel mapped at least a page there, for the life of the process, unwritten.
+    let headers = unsafe { core::slice::from_raw_parts(start, HEADERS) };
+    let len = loaded_len(headers)?;
+    // SAFETY: as above; the kernel maps what the program header says.
+    let bytes = unsafe { core::slice::from_raw_parts(start, len) };
+    Some(image + symbol(bytes, name.to_bytes())?)
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> Option<usize> {
+    Some(u16::from_ne_bytes(bytes.get(at..)?.first_chunk().copied()?) as usize)
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> Option<usize> {
+    Some(u32::from_ne_bytes(bytes.get(at..)?.first_chunk().copied()?) as usize)
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> Option<usize> {
+    usize::try_from(u64::from_ne_bytes(bytes.get(at..)?.first_chunk().copied()?)).ok()
+}
+
+/// The first program header of type `kind`: offset and size in the file, and address.
+fn segment(bytes: &[u8], kind: u32) -> Option<(usize, usize, usize)> {
+    if !bytes.starts_with(b"\x7fELF\x02") {
+        return None;
+    }
+    let (phoff, phentsize, phnum) = (u64_at(bytes, 32)?, u16_at(bytes, 54)?, u16_at(bytes, 56)?);
+    for i in 0..phnum {
+        let header = bytes.get(phoff.checked_add(i * phentsize)?..)?;
+        if u32_at(header, 0)? == kind as usize {
+            return Some((u64_at(header, 8)?, u64_at(header, 32)?, u64_at(header, 16)?));
+        }
+    }
+    None
+}
+
+fn loaded_len(headers: &[u8]) -> Option<usize> {
+    let (offset, size, _) = segment(headers, PT_LOAD)?;
+    (offset == 0).then_some(size) // there is one, with the headers in it
+}
+
+/// The offset of the function `name`, a defined symbol of the dynamic symbol table.
+fn symbol(bytes: &[u8], name: &[u8]) -> Option<usize> {
+    let (_, _, base) = segment(bytes, PT_LOAD)?;
+    let (dynamic, dynamic_len, _) = segment(bytes, PT_DYNAMIC)?;
+    let dynamic = bytes.get(dynamic..dynamic.checked_add(dynamic_len)?)?;
+    // Addresses in the table are those of the link; the image may be linked anywhere.
+    let entry = |tag: usize| {
+        let at = (0..dynamic.len() / 16).map(|i| i * 16);
+        at.take_while(|&i| u64_at(dynamic, i) != Some(DT_NULL))
+            .find(|&i| u64_at(dynamic, i) == Some(tag))
+            .and_then(|i| u64_at(dynamic, i + 8)?.checked_sub(base))
+    };
+    let (symbols, strings) = (entry(DT_SYMTAB)?, entry(DT_STRTAB)?);
+    let count = match entry(DT_HASH) {
+        Some(hash) => u32_at(bytes, hash.checked_add(4)?)?, // nchain
+        None => gnu_count(bytes, entry(DT_GNU_HASH)?)?,
+    };
+    for i in 0..count {
+        let symbol = bytes.get(symbols.checked_add(i * 24)?..)?;
+        let (at, section) = (strings.checked_add(u32_at(symbol, 0)?)?, u16_at(symbol, 6)?);
+        let found = bytes.get(at..)?.strip_prefix(name).is_some_and(|rest| rest.first() == Some(&0));
+        if found && section != 0 {
+            let offset = u64_at(symbol, 8)?.checked_sub(base)?;
+            return (offset < bytes.len()).then_some(offset);
+        }
+    }
+    None
+}
+
+/// The number of symbols by the GNU hash table, which does not say it: one more than the last of the
+/// chain that starts highest.
+fn gnu_count(bytes: &[u8], table: usize) -> Option<usize> {
+    let table = bytes.get(table..)?;
+    let (buckets, first, bloom) = (u32_at(table, 0)?, u32_at(table, 4)?, u32_at(table, 8)?);
+    let bucket_at = bloom.checked_mul(8)?.checked_add(16)?;
+    let chains = table.get(bucket_at.checked_add(buckets.checked_mul(4)?)?..)?;
+    let mut last = 0;
+    for i in 0..buckets {
+        last = last.max(u32_at(table, bucket_at + i * 4)?);
+    }
+    while u32_at(chains, last.checked_sub(first)?.checked_mul(4)?)? & 1 == 0 {
+        last += 1;
+    }
+    Some(last + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec::Vec;
+
+    fn image() -> &'static [u8] {
+        // SAFETY: getauxval reads the process's own vector; the vDSO stays mapped.
+        unsafe {
+            let start = libc::getauxval(libc::AT_SYSINFO_EHDR) as *const u8;
+            assert!(!start.is_null(), "this machine has no vDSO");
+            let len = loaded_len(core::slice::from_raw_parts(start, HEADERS)).unwrap();
+            core::slice::from_raw_parts(start, len)
+        }
+    }
+
+    #[test]
+    fn finds_what_is_there_and_nothing_else() {
+        let bytes = image();
+        assert!(symbol(bytes, b"__vdso_clock_gettime").is_some());
+        assert!(symbol(bytes, b"__vdso_getcpu").is_some());
+        assert_eq!(symbol(bytes, b"__vdso_clock_gettim"), None);
+        assert_eq!(symbol(bytes, b"__vdso_clock_gettime2"), None);
+        assert_eq!(symbol(bytes, b"malloc"), None);
+    }
+
+    #[test]
+    fn both_hash_tables_count_the_same_symbols() {
+        let mut bytes: Vec<u8> = image().to_vec();
+        let whole = symbol(&bytes, b"__vdso_clock_gettime");
+        // Turn DT_HASH, if there is one, into a tag nobody looks for: the other table must do.
+        let (at, len, _) = segment(&bytes, PT_DYNAMIC).unwrap();
+        for i in (at..at + len).step_by(16) {
+            if u64_at(&bytes, i) == Some(DT_HASH) {
+                bytes[i..i + 8].copy_from_slice(&0x6000_0000u64.to_ne_bytes());
+            }
+        }
+        assert_eq!(symbol(&bytes, b"__vdso_clock_gettime"), whole);
+    }
+
+    #[test]
+    fn damage_is_no_vdso_and_no_panic() {
+        use proptest::prelude::*;
+        let bytes = image();
+        proptest!(|(cut in 0..bytes.len(), holes in prop::collection::vec((0..2048usize, any::<u8>()), 0..20))| {
+            let mut damaged = bytes.to_vec();
+            for (at, value) in holes {
+                damaged[at] = value;
+            }
+            for bytes in [&damaged[..], &damaged[..cut]] {
+                let found = symbol(bytes, b"__vdso_clock_gettime");
+                prop_assert!(found.is_none_or(|offset| offset < bytes.len()));
+            }
+        });
+    }
+}

@@ -1,0 +1,288 @@
+//! `G`: a task's control block, and the intrusive lists that hold tasks.
+
+use super::join::JoinWord;
+use crate::arch::Context;
+use crate::poll::{Waiter, WakeList};
+use core::cell::{Cell, UnsafeCell};
+use core::fmt;
+use core::num::NonZeroU64;
+use core::ops::Deref;
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU8, Ordering};
+
+/// What a task is doing (Go: `_Gidle` and so on).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Status {
+    /// Its stack has just been made.
+    Idle,
+    /// In a run queue.
+    Runnable,
+    /// On a thread.
+    Running,
+    /// Parked: whoever holds it will ready it.
+    Waiting,
+    /// Ended; its stack waits for the next task.
+    Dead,
+}
+
+/// Why a task is parked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum WaitReason {
+    None,
+    IoWait,
+    Sleep,
+    Join,
+    Semacquire,
+}
+
+/// The stack a task runs on: one slot of a slab, guard page included.
+#[derive(Clone, Copy)]
+pub(crate) struct Stack {
+    /// Lowest address: the guard page.
+    pub lo: NonNull<u8>,
+    /// Bytes, guard page included.
+    pub size: usize,
+}
+
+/// A task. Lives at the top of its own stack's mapping, and like it is reused and never unmapped, so
+/// that a `Gp` is valid for ever; what it means is up to who holds it.
+#[repr(C, align(64))]
+pub(crate) struct G {
+    /// Where the stack was left; the scheduler's, while the task is not running.
+    pub context: UnsafeCell<Context>,
+    /// The next in whatever list the task is in. A task is in one list at most.
+    schedlink: Cell<Option<Gp>>,
+    /// Between this task's end and its handle.
+    pub join: JoinWord,
+    status: AtomicU8,
+    wait_reason: AtomicU8,
+    /// Counts up from 1; a reused `G` gets a new one.
+    pub id: Cell<u64>,
+    pub stack: Stack,
+}
+
+// SAFETY: `context`, `schedlink` and `id` belong to whoever owns the task at the moment (the run queue
+// it is in, the thread it runs on, the object it is parked on), which is one party at a time.
+unsafe impl Sync for G {}
+
+impl G {
+    pub fn new(stack: Stack) -> G {
+        G {
+            context: UnsafeCell::new(Context::empty()),
+            schedlink: Cell::new(None),
+            join: JoinWord::new(),
+            status: AtomicU8::new(Status::Idle as u8),
+            wait_reason: AtomicU8::new(WaitReason::None as u8),
+            id: Cell::new(0),
+            stack,
+        }
+    }
+
+    /// Moves the task from one status to another (Go: `casgstatus`). A store is enough: only the owner
+    /// of a task changes its status, and others merely look. Debug builds hold the owner to it.
+    #[inline]
+    pub fn casgstatus(&self, from: Status, to: Status) {
+        debug_assert_eq!(self.status.load(Ordering::Relaxed), from as u8, "task {}", self.id.get());
+        self.status.store(to as u8, Ordering::Release);
+    }
+
+    #[inline]
+    pub fn set_wait_reason(&self, reason: WaitReason) {
+        self.wait_reason.store(reason as u8, Ordering::Relaxed);
+    }
+}
+
+/// A reference to a task (Go: `guintptr`).
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(transparent)]
+pub(crate) struct Gp(NonNull<G>);
+
+// SAFETY: a `G` is `Sync` and lives for ever.
+unsafe impl Send for Gp {}
+// SAFETY: as above.
+unsafe impl Sync for Gp {}
+
+impl Gp {
+    /// # Safety
+    /// `g` must point at an initialised `G` that is never unmapped.
+    pub unsafe fn new(g: NonNull<G>) -> Gp {
+        Gp(g)
+    }
+
+    pub fn as_ptr(self) -> *mut G {
+        self.0.as_ptr()
+    }
+}
+
+impl Deref for Gp {
+    type Target = G;
+    #[inline]
+    fn deref(&self) -> &G {
+        // SAFETY: initialised and never unmapped (contract of `new`).
+        unsafe { self.0.as_ref() }
+    }
+}
+
+// SAFETY: a `G` is aligned to 64, so its address is above 2; the pointer survives the trip.
+unsafe impl Waiter for Gp {
+    #[inline]
+    fn into_word(self) -> usize {
+        self.0.as_ptr().expose_provenance()
+    }
+
+    #[inline]
+    unsafe fn from_word(word: usize) -> Gp {
+        // SAFETY: the word is the address of a `G` (contract), which is not null.
+        Gp(unsafe { NonNull::new_unchecked(core::ptr::with_exposed_provenance_mut(word)) })
+    }
+}
+
+/// A stack of tasks (Go: `gList`).
+pub(crate) struct GList {
+    head: Option<Gp>,
+}
+
+impl GList {
+    pub const fn new() -> GList {
+        GList { head: None }
+    }
+
+    pub fn push(&mut self, g: Gp) {
+        g.schedlink.set(self.head);
+        self.head = Some(g);
+    }
+
+    pub fn pop(&mut self) -> Option<Gp> {
+        let g = self.head?;
+        self.head = g.schedlink.get();
+        Some(g)
+    }
+}
+
+/// A queue of tasks (Go: `gQueue`).
+#[derive(Default)]
+pub(crate) struct GQueue {
+    ends: Option<(Gp, Gp)>,
+}
+
+impl GQueue {
+    pub const fn new() -> GQueue {
+        GQueue { ends: None }
+    }
+
+    #[inline]
+    pub fn push_back(&mut self, g: Gp) {
+        g.schedlink.set(None);
+        match &mut self.ends {
+            Some((_, tail)) => {
+                tail.schedlink.set(Some(g));
+                *tail = g;
+            }
+            none => *none = Some((g, g)),
+        }
+    }
+
+    #[inline]
+    pub fn pop_front(&mut self) -> Option<Gp> {
+        let (head, tail) = self.ends?;
+        self.ends = head.schedlink.get().map(|next| (next, tail));
+        Some(head)
+    }
+
+    /// Moves all of `other` behind the last.
+    pub fn append(&mut self, other: GQueue) {
+        match (&mut self.ends, other.ends) {
+            (Some((_, tail)), Some((head, last))) => {
+                tail.schedlink.set(Some(head));
+                *tail = last;
+            }
+            (none @ None, some) => *none = some,
+            (Some(_), None) => {}
+        }
+    }
+
+    /// The tasks in order, without taking them out.
+    pub fn iter(&self) -> impl Iterator<Item = Gp> {
+        core::iter::successors(self.ends.map(|(head, _)| head), |g| g.schedlink.get())
+    }
+}
+
+/// The woken come back in the order of their events.
+impl WakeList<Gp> for GQueue {
+    #[inline]
+    fn push(&mut self, g: Gp) {
+        self.push_back(g);
+    }
+}
+
+/// A task's number, unique in the life of the process, counted from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TaskId(pub(crate) NonZeroU64);
+
+impl fmt::Display for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::boxed::Box;
+    use std::vec::Vec;
+
+    fn tasks(n: u64) -> Vec<Gp> {
+        (1..=n)
+            .map(|id| {
+                let g = Box::leak(Box::new(G::new(Stack { lo: NonNull::dangling(), size: 0 })));
+                g.id.set(id);
+                // SAFETY: leaked.
+                unsafe { Gp::new(NonNull::from(g)) }
+            })
+            .collect()
+    }
+
+    fn ids(queue: &GQueue) -> Vec<u64> {
+        queue.iter().map(|g| g.id.get()).collect()
+    }
+
+    #[test]
+    fn lists_are_last_in_first_out() {
+        let (mut list, g) = (GList::new(), tasks(3));
+        g.iter().for_each(|&g| list.push(g));
+        let order: Vec<u64> = std::iter::from_fn(|| list.pop()).map(|g| g.id.get()).collect();
+        assert_eq!(order, [3, 2, 1]);
+    }
+
+    #[test]
+    fn queues_are_first_in_first_out_and_append_in_order() {
+        let (mut a, mut b, g) = (GQueue::new(), GQueue::new(), tasks(4));
+        a.append(GQueue::new());
+        assert!(a.pop_front().is_none());
+        a.push_back(g[0]);
+        b.push_back(g[1]);
+        b.push_back(g[2]);
+        a.append(b);
+        a.push_back(g[3]);
+        a.append(GQueue::new());
+        assert_eq!(ids(&a), [1, 2, 3, 4]);
+        let mut c = GQueue::new();
+        c.append(a);
+        assert_eq!(ids(&c), [1, 2, 3, 4]);
+        while let Some(g) = c.pop_front() {
+            assert_ne!(g.id.get(), 0);
+        }
+        c.push_back(g[2]);
+        assert_eq!(ids(&c), [3]);
+    }
+
+    #[test]
+    fn words_come_back_as_the_task() {
+        let g = tasks(1)[0];
+        assert!(g.into_word() > 2);
+        // SAFETY: the word has just come from `into_word`.
+        assert!(unsafe { Gp::from_word(g.into_word()) } == g);
+    }
+}

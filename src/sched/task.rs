@@ -1,0 +1,218 @@
+//! Spawning and joining.
+//!
+//! The closure is stored on the new task's own stack, right below its control block, and its result
+//! takes the same place, so that neither needs an allocator. Who frees the stack: see `join.rs`.
+
+use super::g::{Gp, Status, TaskId, WaitReason};
+use super::join::Handle;
+use super::proc::{self, gopark};
+use crate::arch::Context;
+use crate::poll::Waiter;
+use crate::rt;
+use crate::sys::Errno;
+use core::cell::Cell;
+use core::marker::PhantomData;
+use core::mem::ManuallyDrop;
+use core::num::NonZeroU64;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+/// A task's closure, then its result, at the same address.
+#[repr(C)]
+union Slot<F, T> {
+    closure: ManuallyDrop<F>,
+    result: ManuallyDrop<T>,
+}
+
+/// How a program is set up: given to [`entry!`](crate::entry), or used to spawn with an error instead
+/// of a panic.
+#[derive(Clone, Copy, Debug)]
+pub struct Builder {
+    threads: usize,
+    stack_size: usize,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Builder::new()
+    }
+}
+
+impl Builder {
+    /// The defaults: as many threads as the program may use CPUs, stacks of 64 KiB.
+    pub const fn new() -> Builder {
+        Builder { threads: 0, stack_size: super::stack::DEFAULT_STACK }
+    }
+
+    /// How many threads run tasks at once; `NETPOLL_THREADS` in the environment beats it, and 0 means
+    /// one for each CPU. This version always runs one.
+    pub const fn threads(mut self, n: usize) -> Builder {
+        self.threads = n;
+        self
+    }
+
+    /// Bytes of a task's stack, the guard page included; at least 16 KiB, rounded up to pages. A
+    /// program has one size for all its tasks: what counts is the builder given to
+    /// [`entry!`](crate::entry). Untouched pages cost nothing.
+    pub const fn stack_size(mut self, bytes: usize) -> Builder {
+        self.stack_size = bytes;
+        self
+    }
+
+    pub(crate) const fn stack_bytes(&self) -> usize {
+        self.stack_size
+    }
+
+    /// As [`spawn`], with an error where that panics.
+    ///
+    /// # Errors
+    /// `ENOMEM` when no stack can be mapped (below Linux 6.13 also at about 32,000 tasks, when
+    /// `vm.max_map_count` is used up); `E2BIG` when closure and result need more than a quarter of one.
+    pub fn spawn<F, T>(self, f: F) -> Result<JoinHandle<T>, Errno>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        // SAFETY: closure and result own all they refer to ('static).
+        unsafe { spawn_unchecked(f) }
+    }
+}
+
+/// Starts a task that runs `f` (Go: the `go` statement). It becomes runnable at once and runs when the
+/// spawning task next gives way. Dropping the handle detaches it; when the main task returns the
+/// program ends, whatever others are doing.
+///
+/// If no stack can be had the program ends, with a line that says so and status 101, as by a panic;
+/// [`Builder::spawn`] returns the error instead.
+pub fn spawn<F, T>(f: F) -> JoinHandle<T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    match Builder::new().spawn(f) {
+        Ok(handle) => handle,
+        // Not `panic!`: its formatting would be half of a small program.
+        Err(Errno::E2BIG) => {
+            rt::fatal("a new task's closure or result is too big for its stack", rt::PANICKED)
+        }
+        Err(_) => rt::fatal("no memory for a new task's stack", rt::PANICKED),
+    }
+}
+
+/// # Safety
+/// Whatever `f` and its result borrow must outlive the task.
+pub(super) unsafe fn spawn_unchecked<F, T>(f: F) -> Result<JoinHandle<T>, Errno>
+where
+    F: FnOnce() -> T,
+{
+    static LAST_ID: AtomicU64 = AtomicU64::new(0);
+
+    let (g, from) = proc::gfget(size_of::<Slot<F, T>>() + align_of::<Slot<F, T>>())?;
+    let slot = place::<F, T>(g);
+    // SAFETY: below the control block on a stack that no task runs on; `gfget` checked the size.
+    unsafe { slot.write(Slot { closure: ManuallyDrop::new(f) }) };
+    g.id.set(LAST_ID.fetch_add(1, Ordering::Relaxed) + 1);
+    g.join.reset();
+    // SAFETY: below the slot is the rest of the stack, unused.
+    let context = unsafe { Context::new(slot.cast(), run::<F, T>, slot.cast()) };
+    // SAFETY: the task is ours until it is in a queue.
+    unsafe { *g.context.get() = context };
+    proc::start(g, from);
+    Ok(JoinHandle { g, result: slot.cast(), owns: PhantomData })
+}
+
+/// Where the slot of a task lies: right below its control block.
+fn place<F, T>(g: Gp) -> *mut Slot<F, T> {
+    let below = g.as_ptr().cast::<u8>().wrapping_sub(size_of::<Slot<F, T>>());
+    below.wrapping_sub(below as usize % align_of::<Slot<F, T>>()).cast()
+}
+
+/// The bottom frame of every task.
+unsafe extern "C" fn run<F, T>(slot: *mut u8) -> !
+where
+    F: FnOnce() -> T,
+{
+    let slot = slot.cast::<Slot<F, T>>();
+    // SAFETY: `spawn_unchecked` wrote the closure; it is moved out once, and the result takes its place.
+    unsafe {
+        let f = ManuallyDrop::take(&mut (*slot).closure);
+        (*slot).result = ManuallyDrop::new(f());
+    }
+    let handle = proc::getg().join.returned();
+    if let Handle::Dropped = handle {
+        // SAFETY: the result was just written, and nobody is left to take it.
+        unsafe { ManuallyDrop::drop(&mut (*slot).result) };
+    }
+    proc::goexit(handle)
+}
+
+/// On the scheduler's stack, when the thread has left that of `g`, which found its handle so.
+pub(super) fn finish(g: Gp, handle: Handle) {
+    g.casgstatus(Status::Running, Status::Dead);
+    match handle {
+        Handle::Dropped => proc::gfput(g),
+        Handle::Held if g.join.left() => proc::gfput(g),
+        Handle::Held => {}
+        // SAFETY: the word is that of the joiner parked in `join`, and comes back this once.
+        Handle::Waits(word) => proc::goready(unsafe { Gp::from_word(word) }),
+    }
+}
+
+/// A task that can be waited for. Dropping it lets the task run on by itself.
+#[must_use = "dropping the handle detaches the task; `drop` it to say so"]
+pub struct JoinHandle<T> {
+    g: Gp,
+    result: *mut T,
+    owns: PhantomData<T>,
+}
+
+// SAFETY: the handle gives away the result, by value, and nothing else.
+unsafe impl<T: Send> Send for JoinHandle<T> {}
+// SAFETY: nothing can be done with a shared handle but read the task's number.
+unsafe impl<T> Sync for JoinHandle<T> {}
+
+impl<T> JoinHandle<T> {
+    /// Waits until the task has returned, and gives what it returned. Parks the calling task. There is
+    /// no error: a task that panics ends the program.
+    pub fn join(self) -> T {
+        let this = ManuallyDrop::new(self);
+        let g = this.g;
+        let parked = Cell::new(false);
+        if !g.join.is_done() {
+            gopark(WaitReason::Join, |me| {
+                // Before the exchange: behind it this frame may be running again, elsewhere.
+                parked.set(true);
+                let waits = g.join.park(me.into_word());
+                if !waits {
+                    parked.set(false);
+                }
+                waits
+            });
+        }
+        // SAFETY: the task has written its result (`park` failed or we were readied), and it is moved
+        // out once, since the handle is gone.
+        let result = unsafe { this.result.read() };
+        if parked.get() || g.join.taken() {
+            proc::gfput(g);
+        }
+        result
+    }
+
+    /// The task's number.
+    pub fn id(&self) -> TaskId {
+        // The control block is not reused before this handle is gone, and numbers begin at 1.
+        TaskId(NonZeroU64::new(self.g.id.get()).unwrap_or(NonZeroU64::MIN))
+    }
+}
+
+impl<T> Drop for JoinHandle<T> {
+    fn drop(&mut self) {
+        if self.g.join.detach() {
+            return;
+        }
+        // SAFETY: the result is there, and nobody else will take it.
+        unsafe { self.result.drop_in_place() };
+        if self.g.join.taken() {
+            proc::gfput(self.g);
+        }
+    }
+}
