@@ -53,8 +53,8 @@ use core::fmt;
 /// A waiting task, one machine word: a task's address, an index, a boxed waker.
 ///
 /// # Safety
-/// `from_word(into_word(w))` must be `w` again, and the word must be none of 0, 1 and 2, which the
-/// semaphores use for nil, ready and wait.
+/// `from_word(into_word(w))` must be `w` again, also on another thread than the one that parked, and
+/// the word must be none of 0, 1 and 2, which the semaphores use for nil, ready and wait.
 pub unsafe trait Waiter: Copy {
     /// The task as a word greater than 2.
     fn into_word(self) -> usize;
