@@ -132,6 +132,42 @@ fn break_interrupts_a_long_wait() {
     });
 }
 
+/// Makes `epoll_pwait2` fail with `errno` in the calling thread, as an old kernel or a container does.
+fn refuse_epoll_pwait2(errno: i32) {
+    let code = |class: u32| class as u16;
+    let step = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
+    let mut filter = [
+        step(code(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS), 0, 0, 0), // seccomp_data.nr
+        step(code(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K), 0, 1, libc::SYS_epoll_pwait2 as u32),
+        step(code(libc::BPF_RET | libc::BPF_K), 0, 0, libc::SECCOMP_RET_ERRNO | errno as u32),
+        step(code(libc::BPF_RET | libc::BPF_K), 0, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
+    // SAFETY: the kernel copies the program; the filter is this thread's alone and ends with it.
+    let result = unsafe {
+        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+            | libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program)
+    };
+    assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
+}
+
+#[test]
+fn missing_or_forbidden_epoll_pwait2_falls_back_to_ms() {
+    let _shared = DESCRIPTORS.read().unwrap_or_else(|poisoned| poisoned.into_inner());
+    for errno in [libc::ENOSYS, libc::EPERM] {
+        let thread = std::thread::spawn(move || {
+            refuse_epoll_pwait2(errno);
+            let p: Poller = Netpoll::new(Linux::new(), Threads);
+            for _ in 0..2 {
+                let start = p.kernel().nanotime();
+                assert!(poll(&p, 3 * MS).is_empty());
+                assert!(p.kernel().nanotime() - start >= 3 * MS);
+            }
+        });
+        thread.join().unwrap();
+    }
+}
+
 /// The counter is never read: every write must be an edge all the same.
 #[test]
 fn unread_eventfd_wakes_again_and_again() {
