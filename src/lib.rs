@@ -4,15 +4,21 @@
 #[path = "../arch/mod.rs"]
 pub mod arch;
 mod atomic;
+#[cfg(all(feature = "rt", not(loom)))]
+pub mod io;
 mod lock;
 #[cfg(all(loom, test))]
 mod model;
+#[cfg(all(feature = "rt", not(loom)))]
+pub mod net;
 pub mod poll;
 #[cfg(all(feature = "rt", not(loom)))]
 pub mod rt;
 #[cfg(all(feature = "rt", not(loom)))]
 mod sched;
 pub mod sys;
+#[cfg(all(feature = "rt", not(loom)))]
+pub mod time;
 pub mod timer;
 
 #[cfg(all(feature = "rt", not(loom)))]

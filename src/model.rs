@@ -1,5 +1,7 @@
 //! The lock-free protocols of modules that are not built under loom (they stand on assembly), as the
 //! files that hold them: the model checker runs these, with the models at their ends.
 
+#[path = "net/fdmutex.rs"]
+mod fdmutex;
 #[path = "sched/join.rs"]
 mod join;

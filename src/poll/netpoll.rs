@@ -207,10 +207,13 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
         self.cache.free(pd);
     }
 
-    /// Go's `netpollcheckerr`: closing before an expired deadline before a hopeless descriptor, which
+    /// What makes operations in direction `mode` useless right now (Go: `netpollcheckerr`): closing before an expired deadline before a hopeless descriptor, which
     /// only readers are told of; a writer's own call reports a better error (golang/go#30624).
+    ///
+    /// # Errors
+    /// [`Error::Closing`], [`Error::Timeout`], [`Error::NotPollable`], or the poller's failure.
     #[inline]
-    fn check(&self, pd: &PollDesc, mode: Mode) -> Result<(), Error> {
+    pub fn check(&self, pd: &PollDesc, mode: Mode) -> Result<(), Error> {
         let (expired, hopeless) = match mode {
             Mode::Read => (info::READ_EXPIRED, info::EVENT_ERR),
             Mode::Write => (info::WRITE_EXPIRED, 0),
@@ -235,7 +238,7 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
     /// been the last.
     ///
     /// # Errors
-    /// [`Error::Closing`], [`Error::Timeout`], [`Error::NotPollable`], or the poller's failure.
+    /// As [`Netpoll::check`].
     #[inline]
     pub fn reset(&self, pd: &PollDesc, mode: Mode) -> Result<(), Error> {
         self.check(pd, mode)?;
@@ -253,7 +256,7 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
     /// wait to write also arms OUT, by one `EPOLL_CTL_MOD` in the life of the descriptor.
     ///
     /// # Errors
-    /// As [`Netpoll::reset`]; [`Error::Busy`] if another task waits in the same direction;
+    /// As [`Netpoll::check`]; [`Error::Busy`] if another task waits in the same direction;
     /// [`Error::Os`] if OUT could not be armed.
     #[inline]
     pub fn wait(&self, pd: &PollDesc, mode: Mode) -> Result<(), Error> {

@@ -1,15 +1,14 @@
 //! `entry!`: a program on the runtime.
 
-use super::{Env, clock, exit, report};
+use super::print::Message;
+use super::{Env, PANICKED, clock, exit};
 use crate::sched::{Builder, proc};
+use core::fmt::Write;
 use core::panic::PanicInfo;
 use linux_raw_sys::auxvec::{AT_PAGESZ, AT_SYSINFO_EHDR};
 
 /// The page size to assume of a kernel that does not tell (all of them do).
 const PAGE: usize = 4096;
-
-/// Exit status of a program that panicked, as in std.
-const PANICKED: i32 = 101;
 
 /// Makes a freestanding program of `main`, a `fn(netpoll::rt::Env) -> i32`, which runs as the first
 /// task. When it returns the program ends with its result as the exit status, whatever other tasks are
@@ -70,10 +69,13 @@ pub unsafe fn __entry(block: *const usize, builder: Builder, main: fn(Env) -> i3
 /// Prints the panic with its task's number and ends the process with status 101.
 #[doc(hidden)]
 pub fn __task_panic(info: &PanicInfo<'_>) -> ! {
-    // `info` prints as `panicked at FILE:LINE:COLUMN:` and the message.
+    let mut message = Message::urgent();
     match proc::running() {
-        Some((id, _)) => report(format_args!("task {id} {info}")),
-        None => report(format_args!("scheduler {info}")),
-    }
+        Some((id, _)) => message.push("task ").push_number(id).push(" "),
+        None => message.push("scheduler "),
+    };
+    // `info` prints as `panicked at FILE:LINE:COLUMN:` and the message.
+    let _ = write!(message, "{info}");
+    message.push("\n").flush();
     exit(PANICKED)
 }

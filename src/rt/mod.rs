@@ -10,12 +10,13 @@ mod vdso;
 
 pub use entry::{__entry, __task_panic};
 pub use env::{Args, Auxv, Env, Vars};
-pub use print::{__print, flush_stdout};
+pub use print::{__print, __print_str, flush_stdout};
 pub use start::{__panic, __start};
 
-pub(crate) use print::report;
+pub(crate) use print::Report;
 
-use core::fmt;
+/// Exit status of a program that panicked, as in std.
+pub(crate) const PANICKED: i32 = 101;
 
 /// Ends the process with `status` (its low 8 bits), whatever other tasks are doing, after a line that
 /// `print!` has begun was written out.
@@ -26,7 +27,7 @@ pub fn exit(status: i32) -> ! {
 
 /// Ends the process because the runtime cannot go on.
 #[cold]
-pub(crate) fn fatal(why: fmt::Arguments<'_>, status: i32) -> ! {
-    report(format_args!("netpoll: {why}"));
+pub(crate) fn fatal(why: &str, status: i32) -> ! {
+    Report::new().str("netpoll: ").str(why).end();
     exit(status)
 }

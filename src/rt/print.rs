@@ -1,10 +1,13 @@
 //! Printing: whole lines, one `write(2)` each where they fit the buffer, never one inside another.
+//!
+//! The runtime itself prints pieces and numbers ([`Report`]) and formats nothing: `core::fmt` is
+//! larger than a small program, and is linked where the user formats.
 
 use crate::sched::sema::{semacquire, semrelease};
 use crate::sys::fd::{PollFd, PollFlags, ppoll, write};
 use crate::sys::{Errno, RawFd};
 use core::cell::UnsafeCell;
-use core::fmt::{self, Write};
+use core::fmt;
 use core::sync::atomic::AtomicU32;
 
 const STDOUT: RawFd = 1;
@@ -13,43 +16,98 @@ const STDERR: RawFd = 2;
 /// Bytes of a message that are written in one piece.
 const BUFFER: usize = 512;
 
-/// What one `print!` has formatted and not yet written. On the caller's stack, so that formatting,
-/// which runs the user's code, holds no lock; only a message longer than the buffer does.
-struct Message {
-    fd: RawFd,
+/// Bytes waiting to be written.
+struct Buffer {
     len: usize,
-    locked: bool,
-    buffer: [u8; BUFFER],
+    bytes: [u8; BUFFER],
 }
 
-impl Message {
-    fn new(fd: RawFd) -> Message {
-        Message { fd, len: 0, locked: false, buffer: [0; BUFFER] }
+impl Buffer {
+    const fn new() -> Buffer {
+        Buffer { len: 0, bytes: [0; BUFFER] }
     }
 
-    fn flush(&mut self) {
-        write_all(self.fd, &self.buffer[..self.len]);
+    fn filled(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+
+    /// Takes as much of `bytes` as fits and returns the rest.
+    fn fill<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
+        let room = self.bytes.get_mut(self.len..).unwrap_or_default();
+        let n = room.len().min(bytes.len());
+        room.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+        self.len += n;
+        bytes.get(n..).unwrap_or_default()
+    }
+
+    fn write_out(&mut self, fd: RawFd) {
+        write_all(fd, self.filled());
         self.len = 0;
     }
 }
 
-impl Write for Message {
-    fn write_str(&mut self, s: &str) -> fmt::Result {
-        let mut rest = s.as_bytes();
+/// What one `print!` has formatted and not yet written. On the caller's stack, so that formatting,
+/// which runs the user's code, holds no lock; only a message longer than the buffer does.
+pub(super) struct Message {
+    fd: RawFd,
+    locked: bool,
+    buffer: Buffer,
+}
+
+impl Message {
+    fn new(fd: RawFd) -> Message {
+        Message { fd, locked: false, buffer: Buffer::new() }
+    }
+
+    /// For stderr, from anywhere: the scheduler, a signal handler, a panic. Waits for nobody.
+    pub fn urgent() -> Message {
+        Message { locked: true, ..Message::new(STDERR) }
+    }
+
+    pub fn push(&mut self, s: &str) -> &mut Message {
+        let mut rest = self.buffer.fill(s.as_bytes());
         while !rest.is_empty() {
-            if self.len == BUFFER {
-                if !self.locked {
-                    lock();
-                    self.locked = true;
-                    Stdout::flush(self.fd);
-                }
-                self.flush();
+            if !self.locked {
+                lock();
+                self.locked = true;
+                begun().write_out_if(self.fd == STDOUT);
             }
-            let n = rest.len().min(BUFFER - self.len);
-            self.buffer[self.len..self.len + n].copy_from_slice(&rest[..n]);
-            self.len += n;
-            rest = &rest[n..];
+            self.flush();
+            rest = self.buffer.fill(rest);
         }
+        self
+    }
+
+    pub fn push_number(&mut self, n: u64) -> &mut Message {
+        if n >= 10 {
+            self.push_number(n / 10);
+        }
+        let digit = [b'0' + (n % 10) as u8];
+        self.push(core::str::from_utf8(&digit).unwrap_or_default())
+    }
+
+    pub fn flush(&mut self) {
+        self.buffer.write_out(self.fd);
+    }
+
+    /// The end of a `print!`.
+    fn finish(mut self) {
+        if !self.locked {
+            lock();
+            let text = self.buffer.filled();
+            if self.fd == STDOUT && !text.contains(&b'\n') && begun().hold(text) {
+                return unlock();
+            }
+            begun().write_out_if(self.fd == STDOUT);
+        }
+        self.flush();
+        unlock();
+    }
+}
+
+impl fmt::Write for Message {
+    fn write_str(&mut self, s: &str) -> fmt::Result {
+        self.push(s);
         Ok(())
     }
 }
@@ -66,41 +124,42 @@ fn unlock() {
 }
 
 /// The line that `print!` has begun on stdout and not ended.
-struct Stdout(UnsafeCell<Line>);
+struct Begun(UnsafeCell<Buffer>);
 
-struct Line {
-    len: usize,
-    bytes: [u8; BUFFER],
+// SAFETY: reached through `begun` only.
+unsafe impl Sync for Begun {}
+
+/// Only for whoever has `OUTPUT`, and at the end of the process, when nobody else will run.
+#[allow(clippy::mut_from_ref)]
+fn begun() -> &'static mut Buffer {
+    static BEGUN: Begun = Begun(UnsafeCell::new(Buffer::new()));
+    // SAFETY: one caller at a time (above), and none keeps the reference.
+    unsafe { &mut *BEGUN.0.get() }
 }
 
-// SAFETY: reached by whoever holds `OUTPUT`, and at the end of the process.
-unsafe impl Sync for Stdout {}
-
-static BEGUN: Stdout = Stdout(UnsafeCell::new(Line { len: 0, bytes: [0; BUFFER] }));
-
-impl Stdout {
-    /// Writes out a begun line, if `fd` is stdout. With the output locked.
-    fn flush(fd: RawFd) {
-        // SAFETY: the caller has the output, or is the last code of the process.
-        let line = unsafe { &mut *BEGUN.0.get() };
-        if fd == STDOUT && line.len != 0 {
-            write_all(fd, &line.bytes[..line.len]);
-            line.len = 0;
+impl Buffer {
+    fn write_out_if(&mut self, stdout: bool) {
+        if stdout && self.len != 0 {
+            self.write_out(STDOUT);
         }
     }
 
-    /// Adds to the begun line if that is all there is to do: no newline, and it fits.
-    fn hold(bytes: &[u8]) -> bool {
-        // SAFETY: the caller has the output.
-        let line = unsafe { &mut *BEGUN.0.get() };
-        let end = line.len + bytes.len();
-        if bytes.contains(&b'\n') || end > BUFFER {
-            return false;
+    /// Adds to the begun line, if it fits.
+    fn hold(&mut self, text: &[u8]) -> bool {
+        let fits = self.len + text.len() <= BUFFER;
+        if fits {
+            self.fill(text);
         }
-        line.bytes[line.len..end].copy_from_slice(bytes);
-        line.len = end;
-        true
+        fits
     }
+}
+
+/// Behind `print!` and its like, for text that needs no formatting.
+#[doc(hidden)]
+pub fn __print_str(fd: RawFd, text: &str) {
+    let mut message = Message::new(fd);
+    message.push(text);
+    message.finish();
 }
 
 /// Behind `print!` and its like.
@@ -108,39 +167,44 @@ impl Stdout {
 pub fn __print(fd: RawFd, args: fmt::Arguments<'_>) {
     let mut message = Message::new(fd);
     // An error can come from the user's own formatting only; what came before it is printed.
-    let _ = message.write_fmt(args);
-    let fresh = !message.locked;
-    if fresh {
-        lock();
-    }
-    let held = fd == STDOUT && fresh && Stdout::hold(&message.buffer[..message.len]);
-    if !held {
-        Stdout::flush(fd);
-        message.flush();
-    }
-    unlock();
+    let _ = fmt::write(&mut message, args);
+    message.finish();
 }
 
 /// Writes out a line begun by `print!` on stdout. Happens by itself at the newline and when the
 /// program ends.
 pub fn flush_stdout() {
     lock();
-    Stdout::flush(STDOUT);
+    begun().write_out_if(true);
     unlock();
 }
 
-/// At the end of the process: nobody else will run, and whoever holds the output never ends.
+/// At the end of the process.
 pub(super) fn flush_at_exit() {
-    Stdout::flush(STDOUT);
+    begun().write_out_if(true);
 }
 
-/// A line on stderr, at once, from anywhere: the scheduler, a signal handler, a panic.
-pub(crate) fn report(args: fmt::Arguments<'_>) {
-    let mut message = Message::new(STDERR);
-    message.locked = true; // whatever happens: do not wait for anybody
-    let _ = message.write_fmt(args);
-    let _ = message.write_str("\n");
-    message.flush();
+/// A line of the runtime's own on stderr.
+pub(crate) struct Report(Message);
+
+impl Report {
+    pub fn new() -> Report {
+        Report(Message::urgent())
+    }
+
+    pub fn str(mut self, s: &str) -> Report {
+        self.0.push(s);
+        self
+    }
+
+    pub fn number(mut self, n: u64) -> Report {
+        self.0.push_number(n);
+        self
+    }
+
+    pub fn end(mut self) {
+        self.0.push("\n").flush();
+    }
 }
 
 /// Writes everything, or gives up: a closed or broken output is nobody's to tell. If somebody made the
@@ -148,7 +212,7 @@ pub(crate) fn report(args: fmt::Arguments<'_>) {
 fn write_all(fd: RawFd, mut bytes: &[u8]) {
     while !bytes.is_empty() {
         match write(fd, bytes) {
-            Ok(n) => bytes = &bytes[n..],
+            Ok(n) => bytes = bytes.get(n..).unwrap_or_default(),
             Err(Errno::EINTR) => {}
             Err(Errno::EAGAIN) => {
                 let _ = ppoll(&mut [PollFd::new(fd, PollFlags::OUT)], None);
@@ -162,25 +226,43 @@ fn write_all(fd: RawFd, mut bytes: &[u8]) {
 /// other tasks' output out until they are done. Errors (a closed output) are ignored.
 #[macro_export]
 macro_rules! print {
-    ($($arg:tt)*) => { $crate::rt::__print(1, ::core::format_args!($($arg)*)) };
+    ($($arg:tt)*) => { $crate::__netpoll_print!(1, ::core::format_args!($($arg)*)) };
 }
 
 /// As [`print!`], with a newline.
 #[macro_export]
 macro_rules! println {
     () => { $crate::print!("\n") };
-    ($($arg:tt)*) => { $crate::rt::__print(1, ::core::format_args!("{}\n", ::core::format_args!($($arg)*))) };
+    ($($arg:tt)*) => {
+        $crate::__netpoll_print!(1, ::core::format_args!("{}\n", ::core::format_args!($($arg)*)))
+    };
 }
 
 /// As [`print!`], to stderr, which is written at once.
 #[macro_export]
 macro_rules! eprint {
-    ($($arg:tt)*) => { $crate::rt::__print(2, ::core::format_args!($($arg)*)) };
+    ($($arg:tt)*) => { $crate::__netpoll_print!(2, ::core::format_args!($($arg)*)) };
 }
 
 /// As [`eprint!`], with a newline.
 #[macro_export]
 macro_rules! eprintln {
     () => { $crate::eprint!("\n") };
-    ($($arg:tt)*) => { $crate::rt::__print(2, ::core::format_args!("{}\n", ::core::format_args!($($arg)*))) };
+    ($($arg:tt)*) => {
+        $crate::__netpoll_print!(2, ::core::format_args!("{}\n", ::core::format_args!($($arg)*)))
+    };
+}
+
+/// Asks at the place of the call whether there is anything to format, where the compiler knows.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __netpoll_print {
+    ($fd:literal, $args:expr) => {
+        match $args {
+            args => match args.as_str() {
+                ::core::option::Option::Some(text) => $crate::rt::__print_str($fd, text),
+                ::core::option::Option::None => $crate::rt::__print($fd, args),
+            },
+        }
+    };
 }

@@ -2,7 +2,7 @@
 
 use super::join::JoinWord;
 use crate::arch::Context;
-use crate::poll::{WakeList, Waiter};
+use crate::poll::{Waiter, WakeList};
 use core::cell::{Cell, UnsafeCell};
 use core::fmt;
 use core::num::NonZeroU64;

@@ -143,7 +143,10 @@ mod model {
                 taken: AtomicUsize::new(0),
                 woken: AtomicUsize::new(0),
             });
-            let runs = { let task = task.clone(); thread::spawn(move || task.run()) };
+            let runs = {
+                let task = task.clone();
+                thread::spawn(move || task.run())
+            };
             handle(&task);
             runs.join().unwrap();
             assert_eq!(task.taken.load(Ordering::Relaxed), 1, "result lost");

@@ -5,8 +5,7 @@ use super::proc;
 use crate::arch::rt_sigreturn;
 use crate::rt;
 use crate::sys::signal::{
-    self,
-    SaFlags, SigSet, Sigaction, Siginfo, Sigstack, SsFlags, rt_sigaction, sigaltstack,
+    self, SaFlags, SigSet, Sigaction, Siginfo, Sigstack, SsFlags, rt_sigaction, sigaltstack,
 };
 use core::cell::UnsafeCell;
 use core::ffi::c_void;
@@ -44,8 +43,13 @@ unsafe extern "C" fn on_fault(_: i32, info: *mut Siginfo, _: *mut c_void) {
     if let (Some(address), Some((id, stack))) = (fault, proc::running()) {
         let guard = stack.lo.addr().get()..stack.lo.addr().get() + proc::page();
         if guard.contains(&address) {
-            let size = stack.size;
-            rt::report(format_args!("task {id} overflowed its stack of {size} bytes"));
+            rt::Report::new()
+                .str("task ")
+                .number(id)
+                .str(" overflowed its stack of ")
+                .number(stack.size as u64)
+                .str(" bytes")
+                .end();
         }
     }
     // Back to the faulting instruction, which faults again and ends the program.

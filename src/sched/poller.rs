@@ -1,10 +1,11 @@
 //! The poller's view of this scheduler, and the runtime's one poller.
 
 use super::g::{GQueue, Gp, WaitReason};
-use super::proc::{goready, gopark};
+use super::proc::{gopark, goready, injectglist, set_poller};
 use crate::poll::{Linux, Netpoll, Scheduler};
 use crate::rt::clock::nanotime;
-use crate::timer::Timer;
+use crate::sys::time::{Timespec, nanosleep};
+use crate::timer::{NEVER, Timer};
 use core::ptr::NonNull;
 
 /// This scheduler, for [`Netpoll`].
@@ -24,8 +25,51 @@ impl Scheduler for Runtime {
     }
 }
 
+/// Longest sleep while the poller cannot be had, in ns: how late a deadline may be noticed then.
+const NO_POLLER_PAUSE: i64 = 10_000_000;
+
 /// The runtime's poller. Makes no system call before something is opened or a timer is set.
-pub(crate) static NETPOLL: Netpoll<Linux, Runtime> = Netpoll::new(Linux::with_clock(nanotime), Runtime);
+static NETPOLL: Netpoll<Linux, Runtime> = Netpoll::new(Linux::with_clock(nanotime), Runtime);
+
+/// The poller, to open something or set a timer. What was opened may use [`netpoll`].
+pub(crate) fn netpoll_init() -> &'static Netpoll<Linux, Runtime> {
+    set_poller(poll);
+    &NETPOLL
+}
+
+/// The poller, for what [`netpoll_init`] was called for.
+#[inline(always)]
+pub(crate) fn netpoll() -> &'static Netpoll<Linux, Runtime> {
+    &NETPOLL
+}
+
+/// See [`set_poller`].
+fn poll(block: bool) -> bool {
+    if !NETPOLL.any_waiters() && NETPOLL.timers().next() == NEVER {
+        return false;
+    }
+    match NETPOLL.netpoll(if block { -1 } else { 0 }) {
+        Ok((woken, delta)) => {
+            injectglist(woken);
+            // Only now: they are runnable.
+            NETPOLL.adjust_waiters(delta);
+        }
+        // There is no poller (no descriptor left for it), or it has failed and told its waiters. Timers
+        // must still fire: `netpoll` looks at them first.
+        Err(_) if block => pause(),
+        Err(_) => {}
+    }
+    true
+}
+
+#[cold]
+fn pause() {
+    let left = NETPOLL.timers().next().saturating_sub(nanotime());
+    if left > 0 {
+        let time = Timespec::from_nanos(left.min(NO_POLLER_PAUSE));
+        let _ = nanosleep(&time, None); // a signal ends it early, which is no harm
+    }
+}
 
 /// A sleeping task's timer, in its frame.
 #[repr(C)]
@@ -44,15 +88,16 @@ pub(crate) fn sleep_until(when: i64) {
             Netpoll::<Linux, Runtime>::wake_on_fire(context, g);
         }
     }
+    let netpoll = netpoll_init();
     while nanotime() < when {
         let sleeper = Sleeper { timer: Timer::new(fire), g: super::proc::getg() };
         let timer = NonNull::from(&sleeper).cast();
         gopark(WaitReason::Sleep, |_| {
             // SAFETY: the frame stays until the timer has fired: nobody else readies this task.
-            match unsafe { NETPOLL.timers().set(NETPOLL.kernel(), timer, when, 0) } {
+            match unsafe { netpoll.timers().set(netpoll.kernel(), timer, when, 0) } {
                 Ok(earlier) => {
                     if earlier {
-                        NETPOLL.wake_for_timer();
+                        netpoll.wake_for_timer();
                     }
                     true
                 }

@@ -1,22 +1,18 @@
 //! Running tasks: threads, run queues, park and ready, and the loop that picks what runs next.
 
-use super::g::{GList, GQueue, Gp, Status, WaitReason};
+use super::g::{GList, GQueue, Gp, Stack, Status, WaitReason};
 use super::join::Handle;
-use super::poller::NETPOLL;
 use super::stack::StackPool;
-use super::{TaskId, overflow, task};
+use super::{overflow, task};
 use crate::arch::{self, Context, switch};
 use crate::lock::Mutex;
 use crate::rt;
 use crate::sys::Errno;
 use crate::sys::thread::arch_prctl_set_fs;
-use crate::sys::time::{Timespec, nanosleep};
-use crate::timer::NEVER;
 use core::cell::{Cell, UnsafeCell};
-use core::mem::ManuallyDrop;
-use core::num::NonZeroU64;
+use core::mem::{self, ManuallyDrop};
 use core::ptr;
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 /// After so many dispatches a busy thread looks at the poller and the global queue before its own
 /// queue (Go's figure, there for the global queue; a prime, so that it falls in with no pattern).
@@ -25,9 +21,6 @@ const FAIRNESS: u32 = 61;
 /// So often in a row the task in `runnext` is preferred. Two that ready each other would otherwise keep
 /// everybody else waiting (tokio's figure for its LIFO slot).
 const RUNNEXT_IN_A_ROW: u32 = 3;
-
-/// Longest sleep while the poller cannot be had, in ns: how late a deadline may be noticed then.
-const NO_POLLER_PAUSE: i64 = 10_000_000;
 
 /// Exit status of a deadlock (Go's), and of a program that could not be started.
 const DEADLOCK_STATUS: i32 = 2;
@@ -43,7 +36,7 @@ pub(crate) struct M {
     /// The task on this thread.
     curg: Cell<Option<Gp>>,
     /// What to do for the task that has just left its stack.
-    after: Cell<Option<After>>,
+    after: Cell<After>,
     p: P,
 }
 
@@ -72,6 +65,8 @@ struct Sched {
     runq_size: AtomicUsize,
     stacks: Mutex<StackPool>,
     page: AtomicUsize,
+    /// A `fn(bool) -> bool`: see [`set_poller`].
+    poll: AtomicPtr<()>,
 }
 
 static SCHED: Sched = Sched {
@@ -79,6 +74,7 @@ static SCHED: Sched = Sched {
     runq_size: AtomicUsize::new(0),
     stacks: Mutex::new(StackPool::new()),
     page: AtomicUsize::new(0),
+    poll: AtomicPtr::new(ptr::null_mut()),
 };
 
 // SAFETY: the cells of an M belong to its thread; `getm` gives a thread its own only.
@@ -88,7 +84,7 @@ static M0: M = M {
     this: Cell::new(ptr::null()),
     g0: UnsafeCell::new(Context::empty()),
     curg: Cell::new(None),
-    after: Cell::new(None),
+    after: Cell::new(After { call: |_, _| false, data: ptr::null_mut() }),
     p: P {
         runnext: Cell::new(None),
         in_a_row: Cell::new(0),
@@ -101,27 +97,40 @@ static M0: M = M {
 /// The calling thread's M.
 #[inline(always)]
 fn getm() -> &'static M {
-    // SAFETY: the thread pointer of every thread that runs tasks holds an M that is never freed
-    // (`run_main`); nothing else in this crate is called from other threads.
+    if M0.this.get().is_null() {
+        no_runtime();
+    }
+    // SAFETY: the runtime has been started, so the thread pointer of the program's one thread holds an
+    // M that is never freed (`run_main`). Whoever makes threads of his own answers for them (`unsafe`).
     unsafe { &*arch::thread_pointer().cast::<M>() }
 }
 
-/// The running task. Only for code that runs in one.
+/// Somebody calls the runtime in a program that `entry!` did not start (a test on std, say).
+#[cold]
+fn no_runtime() -> ! {
+    rt::fatal("the runtime is not running: make the program with netpoll::entry!", START_STATUS)
+}
+
+/// The running task.
 #[inline(always)]
 pub(crate) fn getg() -> Gp {
-    match getm().curg.get() {
-        Some(g) => g,
-        None => unreachable!("no task runs on this thread"),
-    }
+    running_on(getm())
+}
+
+#[inline(always)]
+fn running_on(m: &M) -> Gp {
+    // SAFETY: the scheduler's own code, which runs without a task, never asks; all other code runs in
+    // one.
+    unsafe { m.curg.get().unwrap_unchecked() }
 }
 
 /// The running task's number and stack, if a task is running: for reports of panics and overflows.
-pub(crate) fn running() -> Option<(TaskId, super::g::Stack)> {
+pub(crate) fn running() -> Option<(u64, Stack)> {
     if M0.this.get().is_null() {
         return None; // before the runtime
     }
     let g = getm().curg.get()?;
-    Some((TaskId(NonZeroU64::new(g.id.get())?), g.stack))
+    Some((g.id.get(), g.stack))
 }
 
 /// Bytes of a page, as the kernel told.
@@ -132,7 +141,7 @@ pub(super) fn page() -> usize {
 /// Leaves the task's stack; `after` is called on the scheduler's. Returns when the task runs again.
 #[inline(always)]
 fn mcall(m: &M, g: Gp, after: After) {
-    m.after.set(Some(after));
+    m.after.set(after);
     // SAFETY: `g0` was left by `schedule`, which runs this task; `g.context` is switched to only by
     // `schedule`, once the task is runnable again. `m` is not used behind the switch.
     unsafe { switch(g.context.get(), m.g0.get()) }
@@ -154,7 +163,8 @@ pub(crate) fn gopark<F: FnOnce(Gp) -> bool>(reason: WaitReason, commit: F) {
         }
         parked
     }
-    let (m, g) = (getm(), getg());
+    let m = getm();
+    let g = running_on(m);
     g.set_wait_reason(reason);
     let mut commit = ManuallyDrop::new(commit);
     mcall(m, g, After { call: after::<F>, data: (&raw mut commit).cast() });
@@ -173,7 +183,8 @@ pub fn yield_now() {
         globrunqput(g);
         true
     }
-    mcall(getm(), getg(), After { call: after, data: ptr::null_mut() });
+    let m = getm();
+    mcall(m, running_on(m), After { call: after, data: ptr::null_mut() });
 }
 
 /// The end of a task, which found its handle so.
@@ -184,8 +195,9 @@ pub(super) fn goexit(mut handle: Handle) -> ! {
         task::finish(g, handle);
         true
     }
-    mcall(getm(), getg(), After { call: after, data: (&raw mut handle).cast() });
-    unreachable!("a dead task was run")
+    let m = getm();
+    mcall(m, running_on(m), After { call: after, data: (&raw mut handle).cast() });
+    rt::fatal("a dead task was run", START_STATUS)
 }
 
 /// Puts a new task in the queue, to run next.
@@ -259,13 +271,11 @@ fn globrunqget() -> Option<Gp> {
     Some(g)
 }
 
-/// Makes what a poll woke runnable, in its order, and only then counts it off the poller's waiters
-/// (Go: `injectglist`).
-fn injectglist(p: &P, (woken, delta): (GQueue, i32)) {
+/// Makes what a poll woke runnable, in its order (Go: `injectglist`).
+pub(super) fn injectglist(woken: GQueue) {
     woken.iter().for_each(|g| g.casgstatus(Status::Waiting, Status::Runnable));
     // SAFETY: as in `runqput`.
-    unsafe { &mut *p.runq.get() }.append(woken);
-    NETPOLL.adjust_waiters(delta);
+    unsafe { &mut *getm().p.runq.get() }.append(woken);
 }
 
 /// The next task to run (Go: `findRunnable`). Blocks while there is none.
@@ -274,9 +284,7 @@ fn find_runnable(p: &P) -> Gp {
         let tick = p.schedtick.get().wrapping_add(1);
         p.schedtick.set(tick);
         if tick.is_multiple_of(FAIRNESS) {
-            if poll_useful() {
-                poll(p, 0);
-            }
+            poll(false);
             if let Some(g) = globrunqget() {
                 return g;
             }
@@ -284,41 +292,34 @@ fn find_runnable(p: &P) -> Gp {
         if let Some(g) = runqget(p).or_else(globrunqget) {
             return g;
         }
-        if !poll_useful() {
+        if !poll(true) {
             deadlock();
         }
-        poll(p, -1);
     }
 }
 
-/// Whether a poll can wake anybody: a task waits for a descriptor or a time.
-fn poll_useful() -> bool {
-    NETPOLL.any_waiters() || NETPOLL.timers().next() != NEVER
-}
-
-fn poll(p: &P, delay: i64) {
-    match NETPOLL.netpoll(delay) {
-        Ok(woken) => injectglist(p, woken),
-        // There is no poller (no descriptor left for it), or it has failed and told its waiters. Timers
-        // must still fire: `netpoll` looks at them first.
-        Err(_) if delay != 0 => pause(),
-        Err(_) => {}
+/// Looks for tasks that the poller can wake, and waits for the first if `block`. `false`: there is
+/// nothing that could wake one.
+#[inline]
+fn poll(block: bool) -> bool {
+    let hook = SCHED.poll.load(Ordering::Relaxed);
+    // SAFETY: `None` or what `set_poller` stored; a null function pointer is `None`.
+    match unsafe { mem::transmute::<*mut (), Option<fn(bool) -> bool>>(hook) } {
+        Some(poll) => poll(block),
+        None => false,
     }
 }
 
-#[cold]
-fn pause() {
-    let left = NETPOLL.timers().next().saturating_sub(rt::clock::nanotime());
-    if left > 0 {
-        let time = Timespec::from_nanos(left.min(NO_POLLER_PAUSE));
-        let _ = nanosleep(&time, None); // a signal ends it early, which is no harm
-    }
+/// Tells the scheduler how to poll. Before that there is nothing to poll for, and a program that never
+/// waits for a descriptor or a time has no poller in it at all.
+pub(super) fn set_poller(poll: fn(bool) -> bool) {
+    SCHED.poll.store(poll as *mut (), Ordering::Relaxed);
 }
 
 /// Everybody waits for somebody else (Go: `checkdead`).
 #[cold]
 fn deadlock() -> ! {
-    rt::fatal(format_args!("all tasks are asleep: deadlock"), DEADLOCK_STATUS)
+    rt::fatal("all tasks are asleep: deadlock", DEADLOCK_STATUS)
 }
 
 /// The scheduler's loop, on `g0`.
@@ -330,7 +331,7 @@ fn schedule(m: &'static M) -> ! {
         loop {
             // SAFETY: a runnable task's stack was left by `mcall` or made by `spawn`, and is ours now.
             unsafe { switch(m.g0.get(), g.context.get()) };
-            let Some(After { call, data }) = m.after.take() else { unreachable!("left without a word") };
+            let After { call, data } = m.after.get();
             // SAFETY: `mcall`'s caller gave a function for these data, and the task is off its stack.
             if unsafe { call(data, g) } {
                 break;
@@ -345,8 +346,8 @@ fn schedule(m: &'static M) -> ! {
 pub(crate) fn run_main(page: usize, stack_size: usize, main: impl FnOnce() -> i32) -> ! {
     M0.this.set(&raw const M0);
     // SAFETY: M0 lives for ever; a freestanding program has no other use for the thread pointer.
-    if let Err(errno) = unsafe { arch_prctl_set_fs((&raw const M0).cast_mut().cast()) } {
-        rt::fatal(format_args!("arch_prctl: {errno}"), START_STATUS);
+    if unsafe { arch_prctl_set_fs((&raw const M0).cast_mut().cast()) }.is_err() {
+        rt::fatal("arch_prctl(ARCH_SET_FS) is refused", START_STATUS);
     }
     SCHED.page.store(page, Ordering::Relaxed);
     SCHED.stacks.lock().configure(page, stack_size);
@@ -355,7 +356,7 @@ pub(crate) fn run_main(page: usize, stack_size: usize, main: impl FnOnce() -> i3
     let main = unsafe { task::spawn_unchecked(move || -> () { rt::exit(main()) }) };
     match main {
         Ok(handle) => drop(handle),
-        Err(errno) => rt::fatal(format_args!("no stack for the main task: {errno}"), START_STATUS),
+        Err(_) => rt::fatal("no memory for the main task's stack", START_STATUS),
     }
     schedule(&M0)
 }

@@ -5,7 +5,7 @@
 //! again before it parks. Both sides `SeqCst`, or each could miss the other.
 
 use super::g::{Gp, WaitReason};
-use super::proc::{getg, goready, gopark};
+use super::proc::{getg, gopark, goready};
 use crate::lock::Mutex;
 use core::cell::Cell;
 use core::ptr;

@@ -70,7 +70,7 @@ impl StackPool {
     /// of a stack, rounded up to pages.
     pub fn configure(&mut self, page: usize, stack_size: usize) {
         self.page = page;
-        self.stack_size = stack_size.max(MIN_STACK).next_multiple_of(page);
+        self.stack_size = (stack_size.max(MIN_STACK) + page - 1) & !(page - 1); // a power of two
     }
 
     /// Bytes a task may use for its closure and result together: a quarter of the stack.

@@ -8,6 +8,7 @@ use super::join::Handle;
 use super::proc::{self, gopark};
 use crate::arch::Context;
 use crate::poll::Waiter;
+use crate::rt;
 use crate::sys::Errno;
 use core::cell::Cell;
 use core::marker::PhantomData;
@@ -80,8 +81,8 @@ impl Builder {
 /// spawning task next gives way. Dropping the handle detaches it; when the main task returns the
 /// program ends, whatever others are doing.
 ///
-/// # Panics
-/// If no stack can be had; [`Builder::spawn`] returns the error instead.
+/// If no stack can be had the program ends, with a line that says so and status 101, as by a panic;
+/// [`Builder::spawn`] returns the error instead.
 pub fn spawn<F, T>(f: F) -> JoinHandle<T>
 where
     F: FnOnce() -> T + Send + 'static,
@@ -89,13 +90,12 @@ where
 {
     match Builder::new().spawn(f) {
         Ok(handle) => handle,
-        Err(errno) => no_stack(errno),
+        // Not `panic!`: its formatting would be half of a small program.
+        Err(Errno::E2BIG) => {
+            rt::fatal("a new task's closure or result is too big for its stack", rt::PANICKED)
+        }
+        Err(_) => rt::fatal("no memory for a new task's stack", rt::PANICKED),
     }
-}
-
-#[cold]
-fn no_stack(errno: Errno) -> ! {
-    panic!("no stack for a new task: {errno:?}")
 }
 
 /// # Safety

@@ -1,0 +1,106 @@
+//! What can go wrong on a connection.
+
+use super::fdmutex::Refused;
+use crate::poll;
+use crate::sys::Errno;
+use core::fmt;
+
+/// Why an operation on a stream or a listener failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Error {
+    /// The deadline passed; what was transferred before that is not undone.
+    TimedOut,
+    /// It was closed, here, by some task.
+    Closed,
+    /// The descriptor cannot be waited for.
+    NotPollable,
+    /// More than a million operations on one descriptor at once.
+    Busy,
+    /// The peer's end came before the buffer was full (`read_exact`).
+    UnexpectedEof,
+    /// The kernel took nothing of what was to be written (`write_all`).
+    WriteZero,
+    /// No address, or one that is no `ADDRESS:PORT`.
+    InvalidAddress,
+    /// A system call failed: its name, and how.
+    Os(&'static str, Errno),
+}
+
+impl Error {
+    /// The kernel's error number, if it came from there.
+    pub fn errno(&self) -> Option<Errno> {
+        match self {
+            Error::Os(_, errno) => Some(*errno),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Error::TimedOut => "deadline passed",
+            Error::Closed => "use of a closed connection",
+            Error::NotPollable => "not pollable",
+            Error::Busy => "too many operations at once",
+            Error::UnexpectedEof => "unexpected end of the stream",
+            Error::WriteZero => "nothing was written",
+            Error::InvalidAddress => "not an ADDRESS:PORT",
+            Error::Os(call, errno) => return write!(f, "{call}: {errno}"),
+        })
+    }
+}
+
+impl core::error::Error for Error {}
+
+impl embedded_io::Error for Error {
+    fn kind(&self) -> embedded_io::ErrorKind {
+        use embedded_io::ErrorKind as Kind;
+        match self {
+            Error::TimedOut => Kind::TimedOut,
+            Error::Closed => Kind::NotConnected,
+            Error::WriteZero => Kind::WriteZero,
+            Error::InvalidAddress => Kind::InvalidInput,
+            Error::Os(_, errno) => match *errno {
+                Errno::ECONNRESET => Kind::ConnectionReset,
+                Errno::ECONNREFUSED => Kind::ConnectionRefused,
+                Errno::ECONNABORTED => Kind::ConnectionAborted,
+                Errno::EPIPE => Kind::BrokenPipe,
+                Errno::ENOTCONN => Kind::NotConnected,
+                Errno::EADDRINUSE => Kind::AddrInUse,
+                Errno::EADDRNOTAVAIL => Kind::AddrNotAvailable,
+                Errno::ETIMEDOUT => Kind::TimedOut,
+                Errno::EACCES | Errno::EPERM => Kind::PermissionDenied,
+                Errno::EINVAL => Kind::InvalidInput,
+                Errno::ENOMEM | Errno::ENOBUFS => Kind::OutOfMemory,
+                Errno::ENOENT => Kind::NotFound,
+                Errno::EEXIST => Kind::AlreadyExists,
+                Errno::EINTR => Kind::Interrupted,
+                _ => Kind::Other,
+            },
+            _ => Kind::Other,
+        }
+    }
+}
+
+impl From<poll::Error> for Error {
+    fn from(e: poll::Error) -> Error {
+        match e {
+            poll::Error::Closing => Error::Closed,
+            poll::Error::Timeout => Error::TimedOut,
+            poll::Error::NotPollable => Error::NotPollable,
+            poll::Error::Busy => Error::Busy,
+            poll::Error::Os(call, errno) => Error::Os(call, errno),
+        }
+    }
+}
+
+impl From<Refused> for Error {
+    fn from(e: Refused) -> Error {
+        match e {
+            Refused::Closed => Error::Closed,
+            Refused::Full => Error::Busy,
+        }
+    }
+}

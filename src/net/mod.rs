@@ -1,0 +1,17 @@
+//! Networking for tasks: std's names, calls that park the task and never the thread, Go's deadlines
+//! and Go's `close`.
+//!
+//! A handle may be shared by reference between tasks ([`TcpStream::try_clone`] makes another where a
+//! reference does not live long enough). One task may read while another writes; two that read take
+//! turns. Closing, from any task, ends what others have under way with [`Error::Closed`].
+
+mod addr;
+mod error;
+mod fd;
+mod fdmutex;
+mod tcp;
+
+pub use crate::sys::socket::Shutdown;
+pub use addr::ToSocketAddrs;
+pub use error::Error;
+pub use tcp::{Incoming, TcpListener, TcpStream};
