@@ -61,11 +61,11 @@ pub fn parse(mut args: impl Iterator<Item = &'static CStr>) -> Result<Command, M
                 },
                 b"--timeout" => match args.next().and_then(seconds) {
                     Some(timeout) => options.timeout = timeout,
-                    None => return misuse("a number of seconds must follow, 1 to 86400,"),
+                    None => return misuse("a number of seconds must follow, 1 to 86400"),
                 },
                 _ => return misuse("unknown option"),
             },
-            _ if addr.is_some() => return misuse("one address is enough, unexpected"),
+            _ if addr.is_some() => return misuse("one address is enough"),
             _ => addr = Some(argument),
         }
     }

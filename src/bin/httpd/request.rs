@@ -34,11 +34,13 @@ pub struct Request {
     /// Bytes of the head, up to and with the empty line.
     pub len: usize,
     pub method: Method,
+    /// Where in the head it stands.
+    pub method_name: Range<usize>,
     /// HTTP/1.0: no chunked answers, and the connection closes unless asked otherwise.
     pub http_1_0: bool,
     /// The connection is to stay open.
     pub keep_alive: bool,
-    /// Where in the head the path is, still encoded.
+    /// Where in the head the path is.
     pub path: Range<usize>,
     /// Where in the head the query is, the `?` included; may be empty.
     pub query: Range<usize>,
@@ -70,6 +72,8 @@ pub fn parse(bytes: &[u8]) -> Result<Option<Request>, &'static str> {
         return Err(status::BAD_REQUEST); // a complete head has all three
     };
 
+    let position = |part: &str| part.as_ptr() as usize - bytes.as_ptr() as usize;
+    let method_name = position(method)..position(method) + method.len();
     let method = match method {
         "GET" => Method::Get,
         "HEAD" => Method::Head,
@@ -82,10 +86,11 @@ pub fn parse(bytes: &[u8]) -> Result<Option<Request>, &'static str> {
         None if method == Method::Other => (0..0, 0..0),
         None => return Err(status::BAD_REQUEST),
     };
-    let start = target.as_ptr() as usize - bytes.as_ptr() as usize;
+    let start = position(target);
     Ok(Some(Request {
         len,
         method,
+        method_name,
         http_1_0: version == 0,
         keep_alive: if version == 0 { fields.keep_alive && !fields.close } else { !fields.close },
         path: path.start + start..path.end + start,
@@ -109,9 +114,8 @@ fn is_other_version(bytes: &[u8]) -> bool {
 
 /// Path and query of a target such as `/path?query` or `http://host/path?query`.
 fn split_target(target: &[u8]) -> Option<(Range<usize>, Range<usize>)> {
-    let has_scheme = |scheme: &[u8]| {
-        target.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
-    };
+    let has_scheme =
+        |scheme: &[u8]| target.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
     let authority = match target {
         [b'/', ..] => 0..0,
         _ if has_scheme(b"http://") => 7..target.len(),
