@@ -18,4 +18,6 @@ mod status;
 #[path = "../../src/bin/httpd/text.rs"]
 mod text;
 
+mod answers;
 mod parts;
+mod server;
