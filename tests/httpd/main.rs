@@ -19,5 +19,7 @@ mod status;
 mod text;
 
 mod answers;
+mod escapes;
 mod parts;
+mod refusals;
 mod server;
