@@ -19,7 +19,10 @@ mod status;
 mod text;
 
 mod answers;
+mod connections;
 mod escapes;
+mod noise;
 mod parts;
+mod process;
 mod refusals;
 mod server;

@@ -146,6 +146,11 @@ impl Client {
         String::from_utf8_lossy(&rest).into_owned()
     }
 
+    /// Fills `buffer` with what comes next.
+    pub fn read_exact(&mut self, buffer: &mut [u8]) {
+        self.0.read_exact(buffer).unwrap();
+    }
+
     /// Whether the server has ended the connection, in whatever way, without another byte.
     pub fn is_at_end(&mut self) -> bool {
         match self.0.read(&mut [0]) {
@@ -159,13 +164,13 @@ impl Client {
         let mut response = self.head();
         if let Some(len) = response.header("Content-Length") {
             response.body = vec![0; len.parse().unwrap()];
-            self.0.read_exact(&mut response.body).unwrap();
+            self.read_exact(&mut response.body);
         } else if response.header("Transfer-Encoding") == Some("chunked") {
             loop {
                 let size = usize::from_str_radix(self.line().as_str(), 16).unwrap();
                 let start = response.body.len();
                 response.body.resize(start + size, 0);
-                self.0.read_exact(&mut response.body[start..]).unwrap();
+                self.read_exact(&mut response.body[start..]);
                 assert_eq!(self.line(), "", "the end of a chunk");
                 if size == 0 {
                     break;
