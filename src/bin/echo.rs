@@ -2,33 +2,35 @@
 #![no_std]
 #![no_main]
 
-use netpoll::net::{TcpListener, TcpStream};
-use netpoll::rt::Env;
+use netpoll::net::{Error, TcpListener, TcpStream};
+use netpoll::rt::{Env, Line};
 
 netpoll::entry!(main);
 
 fn main(env: Env) -> i32 {
-    let Some(Ok(addr)) = env.args().nth(1).map(|a| a.to_str()) else {
-        netpoll::eprintln!("usage: echo ADDR");
+    let mut args = env.args().skip(1).map(|arg| arg.to_str().unwrap_or_default());
+    let (Some(addr), None) = (args.next(), args.next()) else {
+        Line::stderr().str("usage: echo ADDR").end();
         return 2;
     };
-    let listener = match TcpListener::bind(addr) {
-        Ok(listener) => listener,
+    match listen(addr) {
+        Ok(never) => match never {},
         Err(e) => {
-            netpoll::eprintln!("echo: {addr}: {e}");
-            return 1;
-        }
-    };
-    if let Ok(addr) = listener.local_addr() {
-        netpoll::println!("echo: listening on {addr}");
-    }
-    for stream in listener.incoming() {
-        match stream {
-            Ok(stream) => drop(netpoll::spawn(move || serve(&stream))),
-            Err(e) => netpoll::eprintln!("echo: {e}"),
+            let [what, colon, name] = e.describe();
+            Line::stderr().str("echo: ").str(addr).str(": ").str(what).str(colon).str(name).end();
+            1
         }
     }
-    0
+}
+
+fn listen(addr: &str) -> Result<core::convert::Infallible, Error> {
+    let listener = TcpListener::bind(addr)?;
+    let port = listener.local_addr()?.port(); // the kernel's choice, if it was 0
+    Line::stdout().str("echo: listening on port ").number(port.into()).end();
+    loop {
+        let (stream, _) = listener.accept()?;
+        drop(netpoll::spawn(move || serve(&stream)));
+    }
 }
 
 fn serve(stream: &TcpStream) {

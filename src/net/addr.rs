@@ -34,7 +34,7 @@ single! {
     (IpAddr, u16), self => SocketAddr::new(self.0, self.1);
     (Ipv4Addr, u16), self => SocketAddr::new(self.0.into(), self.1);
     (Ipv6Addr, u16), self => SocketAddr::new(self.0.into(), self.1);
-    str, self => self.parse().map_err(|_| Error::InvalidAddress)?;
+    str, self => super::parse::socket_addr(self).ok_or(Error::InvalidAddress)?;
 }
 
 impl<'a> ToSocketAddrs for &'a [SocketAddr] {

@@ -37,9 +37,10 @@ impl Error {
     }
 }
 
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Error {
+    /// What happened, in the order to print it: the system call and the error's name, or one text.
+    pub fn describe(&self) -> [&'static str; 3] {
+        let text = match self {
             Error::TimedOut => "deadline passed",
             Error::Closed => "use of a closed connection",
             Error::NotPollable => "not pollable",
@@ -47,8 +48,15 @@ impl fmt::Display for Error {
             Error::UnexpectedEof => "unexpected end of the stream",
             Error::WriteZero => "nothing was written",
             Error::InvalidAddress => "not an ADDRESS:PORT",
-            Error::Os(call, errno) => return write!(f, "{call}: {errno}"),
-        })
+            Error::Os(call, errno) => return [call, ": ", errno.name().unwrap_or("unknown error")],
+        };
+        [text, "", ""]
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.describe().into_iter().try_for_each(|part| f.write_str(part))
     }
 }
 

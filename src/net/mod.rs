@@ -9,6 +9,7 @@ mod addr;
 mod error;
 mod fd;
 mod fdmutex;
+mod parse;
 mod tcp;
 
 pub use crate::sys::socket::Shutdown;

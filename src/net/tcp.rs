@@ -77,7 +77,7 @@ impl TcpListener {
                 Err(Error::Os(_, Errno::ECONNABORTED)) => {}
                 Err(Error::Os(_, Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM)) => {
                     sleep(pause);
-                    pause = (pause * 2).min(BACKOFF_LONGEST);
+                    pause = pause.saturating_mul(2).min(BACKOFF_LONGEST);
                     self.fd.check(Mode::Read)?;
                 }
                 done => return done,
@@ -218,12 +218,16 @@ impl TcpStream {
     /// # Errors
     /// [`Error::TimedOut`] once the read deadline has passed, even with data ready; [`Error::Closed`];
     /// [`Error::Os`] of `read` (`ECONNRESET`, …).
-    #[inline]
+    #[inline(always)] // for the last line's sake
     pub fn read(&self, buf: &mut [u8]) -> Result<usize, Error> {
         if buf.is_empty() {
             return Ok(0);
         }
-        self.fd.transfer(Mode::Read, "read", buf.len(), |fd| sys::fd::read(fd, buf))
+        let len = buf.len();
+        let n = self.fd.transfer(Mode::Read, "read", len, |fd| sys::fd::read(fd, buf))?;
+        // SAFETY: `sys::fd::read` returns no more than the length it was given.
+        unsafe { core::hint::assert_unchecked(n <= len) }; // saves the caller's bounds check
+        Ok(n)
     }
 
     /// As [`TcpStream::read`], into several buffers (at most 1024 of them count).

@@ -46,7 +46,7 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
             Some(at) if at <= self.kernel.nanotime() => EXPIRED,
             Some(at) => at,
         };
-        let (reader, writer, armed);
+        let (reader, writer, earlier, armed);
         {
             let mut d = pd.deadlines.lock();
             if pd.info.load(Ordering::SeqCst) & info::CLOSING != 0 {
@@ -59,7 +59,7 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
             if side != Side::Read {
                 d.wd = value;
             }
-            armed = self.rearm(pd, &mut d, rd, wd, combined);
+            (earlier, armed) = self.rearm(pd, &mut d, rd, wd, combined);
             // Published before anybody is woken by it: the woken look.
             self.publish_deadlines(pd, &d);
             reader = if d.rd < 0 { pd.unblock(Mode::Read, false) } else { None };
@@ -67,10 +67,10 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
         }
         self.ready(reader);
         self.ready(writer);
-        if armed? {
+        if earlier {
             self.wake_for_timer();
         }
-        Ok(())
+        armed
     }
 
     fn publish_deadlines(&self, pd: &PollDesc, d: &Deadlines) {
@@ -85,7 +85,8 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
     }
 
     /// Brings the timers in line with `d`, which was (`rd`, `wd`, `combined`) before. Every change
-    /// counts the sequence number up, so that a callback already on its way is ignored.
+    /// counts the sequence number up, so that a callback already on its way is ignored. Returns whether
+    /// a sleeping poll must hear of it, which one timer may want while the other has failed.
     fn rearm(
         &self,
         pd: &PollDesc,
@@ -93,33 +94,31 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
         rd: i64,
         wd: i64,
         combined: bool,
-    ) -> Result<bool, Error> {
-        let mut earlier = Ok(false);
+    ) -> (bool, Result<(), Error>) {
+        let (mut earlier, mut result) = (false, Ok(()));
         let regrouped = d.combined() != combined;
         if d.rd != rd || regrouped {
             d.rseq = d.rseq.wrapping_add(1);
-            let armed = self.arm(&pd.rt, field(pd, offset_of!(PollDesc, rt)), d.rd, d.rseq);
-            if armed.is_err() {
-                if d.combined() {
-                    d.wd = NONE;
+            match self.arm(&pd.rt, field(pd, offset_of!(PollDesc, rt)), d.rd, d.rseq) {
+                Ok(first) => earlier |= first,
+                Err(e) => {
+                    d.rd = NONE; // and no longer combined: the writer gets its own timer below
+                    result = Err(e);
                 }
-                d.rd = NONE;
             }
-            earlier = armed;
         }
         if d.wd != wd || regrouped {
             d.wseq = d.wseq.wrapping_add(1);
             let own = if d.combined() { NONE } else { d.wd };
-            let armed = self.arm(&pd.wt, field(pd, offset_of!(PollDesc, wt)), own, d.wseq);
-            if armed.is_err() {
-                d.wd = NONE;
+            match self.arm(&pd.wt, field(pd, offset_of!(PollDesc, wt)), own, d.wseq) {
+                Ok(first) => earlier |= first,
+                Err(e) => {
+                    d.wd = NONE;
+                    result = Err(e);
+                }
             }
-            earlier = match (earlier, armed) {
-                (Ok(a), Ok(b)) => Ok(a | b),
-                (Err(e), _) | (_, Err(e)) => Err(e),
-            };
         }
-        earlier
+        (earlier, result)
     }
 
     fn arm(&self, timer: &Timer, at: NonNull<Timer>, when: i64, seq: u32) -> Result<bool, Error> {

@@ -202,6 +202,6 @@ impl PollDesc {
     /// Ends the slot's generation: events and timers of the past no longer match. Under the lock.
     pub(super) fn next_generation(&self) {
         let generation = info::generation(self.info.load(SeqCst)).wrapping_add(1).max(1);
-        self.info.store((generation as u64) << info::GENERATION, SeqCst);
+        self.info.swap((generation as u64) << info::GENERATION, SeqCst); // a swap as in `open`
     }
 }

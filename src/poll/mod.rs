@@ -25,9 +25,10 @@
 //! # Orderings
 //! Pairs of "store mine, then load yours" keep wake-ups from being lost. Both sides of each are
 //! `SeqCst`; acquire and release alone would lose one now and then (golang/go#45211).
-//! * waiter: semaphore := wait, then load info ([`desc`]) / closer, deadline: store info, then swap
+//! * waiter: semaphore := wait, then load info / closer, deadline: store info, then swap
 //!   the semaphore.
-//! * breaker: publish work, then set the wake flag / poller: clear the flag, then look for work.
+//! * breaker: publish work, then set the wake flag / poller: clear the flag, then look for work. Both
+//!   by a swap, so that the work itself needs no more than a lock or a release store.
 //! * sleeper: count itself, then load the wake flag / eater of a break event: load the count after
 //!   the flag was set ([`Netpoll::break_`]).
 //!
@@ -37,6 +38,8 @@ mod cache;
 mod deadline;
 mod desc;
 mod kernel;
+#[cfg(all(test, loom))]
+mod model;
 mod netpoll;
 
 pub use deadline::Side;

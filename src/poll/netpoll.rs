@@ -77,10 +77,10 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
         }
     }
 
-    /// As above; loom's atomics cannot be made in a constant.
+    /// As above; loom's atomics cannot be made in a constant, and must be written once (see `Timers::new`).
     #[cfg(loom)]
     pub fn new(kernel: K, sched: S) -> Netpoll<K, S> {
-        Netpoll {
+        let netpoll = Netpoll {
             kernel,
             sched,
             epfd: AtomicI32::new(-1),
@@ -92,7 +92,11 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
             failed: AtomicI32::new(0),
             cache: PollCache::new(),
             timers: Timers::new(),
+        };
+        for word in [&netpoll.wake_sig, &netpoll.sleepers, &netpoll.waiters] {
+            word.store(0, Ordering::SeqCst);
         }
+        netpoll
     }
 
     /// The kernel it was made with.
@@ -160,9 +164,10 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
         let pd = self.cache.alloc(&self.kernel, fire).map_err(|e| Error::Os("mmap", e))?;
         {
             let mut d = pd.deadlines.lock();
-            // A stale event may have left an edge, or an error, on the free slot.
-            pd.semaphore(Mode::Read).store(NIL, Ordering::SeqCst);
-            pd.semaphore(Mode::Write).store(NIL, Ordering::SeqCst);
+            // A stale event may have left an edge, or an error, on the free slot. (Swaps cost what such
+            // stores do, and the model checker orders them exactly against a poll's exchange.)
+            pd.semaphore(Mode::Read).swap(NIL, Ordering::SeqCst);
+            pd.semaphore(Mode::Write).swap(NIL, Ordering::SeqCst);
             pd.fd.store(fd, Ordering::SeqCst);
             pd.publish(0, !0 >> (64 - info::GENERATION));
             d.rseq = d.rseq.wrapping_add(1);
@@ -172,7 +177,7 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
         }
         let added = match self.failed.load(Ordering::SeqCst) {
             0 => self.ctl(CtlOp::Add, pd, REGISTER),
-            errno => Err(Error::Os("epoll_pwait", Errno::from_raw(errno))),
+            _ => Err(self.failure()),
         };
         match added {
             Ok(()) => Ok(pd),
@@ -227,10 +232,20 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
         } else if word & expired != 0 {
             Error::Timeout
         } else if word & info::FAILED != 0 {
-            Error::Os("epoll_pwait", Errno::from_raw(self.failed.load(Ordering::SeqCst)))
+            self.failure()
         } else {
             Error::NotPollable
         })
+    }
+
+    /// What of [`Netpoll::check`] concerns even an operation that cannot be recalled.
+    fn check_failed(&self, pd: &PollDesc) -> Result<(), Error> {
+        if pd.info.load(Ordering::SeqCst) & info::FAILED == 0 { Ok(()) } else { Err(self.failure()) }
+    }
+
+    #[cold]
+    fn failure(&self) -> Error {
+        Error::Os("epoll_pwait", Errno::from_raw(self.failed.load(Ordering::SeqCst)))
     }
 
     /// Before an operation in direction `mode`: reports what makes it useless, and forgets an edge that
@@ -275,12 +290,15 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
     /// recall (Go: `pollWaitCanceled`).
     ///
     /// # Errors
-    /// [`Error::Busy`], and [`Error::Os`] if OUT could not be armed.
+    /// [`Error::Busy`]; [`Error::Os`] if OUT could not be armed, or the poller has failed.
     pub fn wait_canceled(&self, pd: &PollDesc, mode: Mode) -> Result<(), Error> {
+        self.check_failed(pd)?;
         if mode == Mode::Write && pd.info.load(Ordering::SeqCst) & info::OUT_ARMED == 0 {
             self.arm_out(pd, None)?;
         }
-        while !self.block(pd, mode, true)? {}
+        while !self.block(pd, mode, true)? {
+            self.check_failed(pd)?;
+        }
         Ok(())
     }
 
@@ -295,7 +313,13 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
             Err(_) => return Err(Error::Busy),
         }
         // WAIT was published, now look: `unblock` and the deadlines publish, then look at the semaphore.
-        if waitio || self.check(pd, mode).is_ok() {
+        let clear = if waitio { self.check_failed(pd) } else { self.check(pd, mode) };
+        if clear.is_err() {
+            // Taken back, unless an event or an `unblock` was faster.
+            if semaphore.compare_exchange(WAIT, NIL, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
+                return Ok(false);
+            }
+        } else {
             let waiters = &self.waiters;
             self.sched.park(|task| {
                 let word = task.into_word();
@@ -311,7 +335,9 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
                 parked
             });
         }
-        Ok(semaphore.swap(NIL, Ordering::SeqCst) == READY)
+        // Go stores nil here whatever it finds, and aborts if that was a task: one that came between our
+        // being woken and our running, which would then sleep for ever. So take READY and nothing else.
+        Ok(semaphore.compare_exchange(READY, NIL, Ordering::SeqCst, Ordering::SeqCst).is_ok())
     }
 
     /// Adds OUT to the registration. With a generation: only if that is still the descriptor's.
@@ -320,9 +346,10 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
         // Under the lock no close can begin, so the number still is the registered file.
         let _d = pd.deadlines.lock();
         let word = pd.info.load(Ordering::SeqCst);
-        if generation.is_some_and(|g| g != info::generation(word))
-            || word & (info::CLOSING | info::OUT_ARMED) != 0
-        {
+        // The owner may come after the close began (`wait_canceled`): it is a user, so the close cannot
+        // have been completed. The poll thread is no user, and holds nothing back.
+        let stale = generation.is_some_and(|g| g != info::generation(word) || word & info::CLOSING != 0);
+        if stale || word & info::OUT_ARMED != 0 {
             return Ok(());
         }
         // Reports at once what holds already, so an edge before this call is not missed.
@@ -347,23 +374,28 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
         let mut woken = Woken { list: S::List::default(), delta: 0, others: false };
         let now = self.expire(&mut woken);
         let mut events = [const { MaybeUninit::<EpollEvent>::uninit() }; EVENTS];
-        let n = if delay == 0 || !woken.is_empty() {
-            self.epoll_wait(&mut events, 0)
+        let slept = delay != 0 && woken.is_empty();
+        let n = if self.failed.load(Ordering::SeqCst) != 0 {
+            Err(None) // the number may be another epoll instance by now, with another's events
+        } else if slept {
+            self.epoll_sleep(&mut events, delay, now).map_err(Some)
         } else {
-            self.epoll_sleep(&mut events, delay, now)
+            self.epoll_wait(&mut events, 0).map_err(Some)
         };
         let n = match n {
             Ok(n) => n,
             Err(errno) => {
+                if let Some(errno) = errno {
+                    self.fail(errno);
+                }
                 // Those woken by their deadlines must not be lost with the poller.
-                self.fail(errno);
                 if !woken.is_empty() {
                     return Ok((woken.list, woken.delta));
                 }
-                return Err(Error::Os("epoll_pwait", errno));
+                return Err(self.failure());
             }
         };
-        for event in &events[..n] {
+        for event in events.iter().take(n) {
             // SAFETY: the kernel wrote the first `n` records (contract of `Kernel::epoll_wait`).
             let event = unsafe { event.assume_init_ref() };
             if event.data() == BREAK {
@@ -372,7 +404,8 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
                 self.dispatch(event.data(), event.flags(), &mut woken);
             }
         }
-        if n == 0 {
+        // No time has passed in a poll that did not sleep, and what came first has been handled.
+        if n == 0 && slept {
             self.expire(&mut woken);
         }
         Ok((woken.list, woken.delta))
@@ -390,7 +423,7 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
         self.sleepers.fetch_add(1, Ordering::SeqCst);
         let next = self.timers.next();
         let delay = if self.wake_sig.load(Ordering::SeqCst) != 0 {
-            self.wake_sig.store(0, Ordering::SeqCst); // a break from before; its edge may linger
+            self.clear_break(); // a break from before; its edge may linger
             0
         } else if next == crate::timer::NEVER {
             delay
@@ -460,19 +493,25 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
     /// under way are one.
     ///
     /// # Errors
-    /// [`Error::Os`]: the poller could not be made. A full counter is no error: the edge is there.
+    /// [`Error::Os`]: the poller could not be made, or (`write`) somebody has closed its eventfd, and a
+    /// poll that sleeps sleeps on.
     pub fn break_(&self) -> Result<(), Error> {
         self.init()?;
-        if self.wake_sig.compare_exchange(0, 1, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
-            self.write_break();
-        }
-        Ok(())
+        // A swap even if one is under way: whoever clears the flag reads this write or a later one, and
+        // with it sees all that was published before, by whatever means. A compare-exchange that fails
+        // is only a load, and orders nothing.
+        if self.wake_sig.swap(1, Ordering::SeqCst) == 0 { self.write_break() } else { Ok(()) }
     }
 
-    fn write_break(&self) {
-        // EAGAIN: 2^64 - 2 writes have been counted; the next break will be as good. Anything else: the
-        // user closed the descriptor, and the next poll fails by name.
-        while self.kernel.eventfd_write(self.break_fd.load(Ordering::Relaxed)) == Err(Errno::EINTR) {}
+    fn write_break(&self) -> Result<(), Error> {
+        loop {
+            match self.kernel.eventfd_write(self.break_fd.load(Ordering::Relaxed)) {
+                Err(Errno::EINTR) => {}
+                // EAGAIN: 2^64 - 2 writes have been counted.
+                Ok(()) | Err(Errno::EAGAIN) => return Ok(()),
+                Err(e) => return Err(Error::Os("write", e)),
+            }
+        }
     }
 
     /// A poll met the break's edge. One that blocked answers it: whoever called it looks at everything
@@ -481,10 +520,16 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
     #[cold]
     fn eat_break(&self, blocking: bool) {
         if blocking {
-            self.wake_sig.store(0, Ordering::SeqCst);
+            self.clear_break();
         } else if self.sleepers.load(Ordering::SeqCst) != 0 {
-            self.write_break();
+            let _ = self.write_break(); // the edge came out of the descriptor just now
         }
+    }
+
+    /// Answers all breaks so far: the caller of the poll must look at everything again. A swap, which
+    /// reads what the last [`Netpoll::break_`] wrote.
+    fn clear_break(&self) {
+        self.wake_sig.swap(0, Ordering::SeqCst);
     }
 
     /// After an earlier timer was set: wakes a poll that sleeps past it.
@@ -528,10 +573,12 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
 impl<K: Kernel, S: Scheduler> Drop for Netpoll<K, S> {
     /// Closes what [`Netpoll::init`] made and unmaps the descriptors; nobody can wait any more.
     fn drop(&mut self) {
-        for fd in [&self.break_fd, &self.epfd] {
-            let fd = fd.load(Ordering::Relaxed);
-            if fd >= 0 {
-                self.kernel.close(fd);
+        let (epfd, break_fd) = (self.epfd.load(Ordering::Relaxed), self.break_fd.load(Ordering::Relaxed));
+        if epfd >= 0 {
+            self.kernel.close(break_fd);
+            // Closed by somebody else: the number is free, or already another file.
+            if self.failed.load(Ordering::Relaxed) != Errno::EBADF.raw() {
+                self.kernel.close(epfd);
             }
         }
         self.timers.free(&self.kernel);

@@ -10,10 +10,8 @@ mod vdso;
 
 pub use entry::{__entry, __task_panic};
 pub use env::{Args, Auxv, Env, Vars};
-pub use print::{__print, __print_str, flush_stdout};
+pub use print::{__print, __print_str, Line, flush_stdout};
 pub use start::{__panic, __start};
-
-pub(crate) use print::Report;
 
 /// Exit status of a program that panicked, as in std.
 pub(crate) const PANICKED: i32 = 101;
@@ -28,6 +26,6 @@ pub fn exit(status: i32) -> ! {
 /// Ends the process because the runtime cannot go on.
 #[cold]
 pub(crate) fn fatal(why: &str, status: i32) -> ! {
-    Report::new().str("netpoll: ").str(why).end();
+    Line::urgent().str("netpoll: ").str(why).end();
     exit(status)
 }

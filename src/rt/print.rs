@@ -1,6 +1,6 @@
 //! Printing: whole lines, one `write(2)` each where they fit the buffer, never one inside another.
 //!
-//! The runtime itself prints pieces and numbers ([`Report`]) and formats nothing: `core::fmt` is
+//! The runtime itself prints text and numbers ([`Line`]) and formats nothing: `core::fmt` is
 //! larger than a small program, and is linked where the user formats.
 
 use crate::sched::sema::{semacquire, semrelease};
@@ -50,24 +50,27 @@ impl Buffer {
 /// which runs the user's code, holds no lock; only a message longer than the buffer does.
 pub(super) struct Message {
     fd: RawFd,
+    /// The output is ours until the message ends.
     locked: bool,
+    /// Printed without asking for the output.
+    urgent: bool,
     buffer: Buffer,
 }
 
 impl Message {
     fn new(fd: RawFd) -> Message {
-        Message { fd, locked: false, buffer: Buffer::new() }
+        Message { fd, locked: false, urgent: false, buffer: Buffer::new() }
     }
 
     /// For stderr, from anywhere: the scheduler, a signal handler, a panic. Waits for nobody.
     pub fn urgent() -> Message {
-        Message { locked: true, ..Message::new(STDERR) }
+        Message { urgent: true, ..Message::new(STDERR) }
     }
 
     pub fn push(&mut self, s: &str) -> &mut Message {
         let mut rest = self.buffer.fill(s.as_bytes());
         while !rest.is_empty() {
-            if !self.locked {
+            if !self.locked && !self.urgent {
                 lock();
                 self.locked = true;
                 begun().write_out_if(self.fd == STDOUT);
@@ -92,6 +95,9 @@ impl Message {
 
     /// The end of a `print!`.
     fn finish(mut self) {
+        if self.urgent {
+            return self.flush();
+        }
         if !self.locked {
             lock();
             let text = self.buffer.filled();
@@ -184,26 +190,47 @@ pub(super) fn flush_at_exit() {
     begun().write_out_if(true);
 }
 
-/// A line of the runtime's own on stderr.
-pub(crate) struct Report(Message);
+/// A line of text and numbers, printed whole like those of [`println!`](crate::println), without `core::fmt`, which is
+/// larger than a small program: for those who count bytes. The runtime prints its own reports so.
+///
+/// ```ignore
+/// Line::stderr().str("listening on port ").number(port.into()).end();
+/// ```
+#[must_use = "nothing is printed before `end`"]
+pub struct Line(Message);
 
-impl Report {
-    pub fn new() -> Report {
-        Report(Message::urgent())
+impl Line {
+    /// A line on stdout.
+    pub fn stdout() -> Line {
+        Line(Message::new(STDOUT))
     }
 
-    pub fn str(mut self, s: &str) -> Report {
+    /// A line on stderr.
+    pub fn stderr() -> Line {
+        Line(Message::new(STDERR))
+    }
+
+    /// As [`Line::stderr`], where no task runs, or none may park.
+    pub(crate) fn urgent() -> Line {
+        Line(Message::urgent())
+    }
+
+    /// Adds text.
+    pub fn str(mut self, s: &str) -> Line {
         self.0.push(s);
         self
     }
 
-    pub fn number(mut self, n: u64) -> Report {
+    /// Adds a number, in decimal.
+    pub fn number(mut self, n: u64) -> Line {
         self.0.push_number(n);
         self
     }
 
+    /// Adds the newline and prints.
     pub fn end(mut self) {
-        self.0.push("\n").flush();
+        self.0.push("\n");
+        self.0.finish();
     }
 }
 

@@ -6,7 +6,7 @@ use core::ffi::CStr;
 use linux_raw_sys::elf::{DT_HASH, DT_NULL, DT_STRTAB, DT_SYMTAB, PT_DYNAMIC, PT_LOAD};
 
 /// The newer hash table's tag, which linux-raw-sys does not have.
-const DT_GNU_HASH: u64 = 0x6fff_fef5;
+const DT_GNU_HASH: usize = 0x6fff_fef5;
 
 /// The part that is certainly mapped: a vDSO has a page at least, and its headers are in it.
 const HEADERS: usize = 4096;
@@ -66,14 +66,14 @@ fn symbol(bytes: &[u8], name: &[u8]) -> Option<usize> {
     let (dynamic, dynamic_len, _) = segment(bytes, PT_DYNAMIC)?;
     let dynamic = bytes.get(dynamic..dynamic.checked_add(dynamic_len)?)?;
     // Addresses in the table are those of the link; the image may be linked anywhere.
-    let entry = |tag: u64| {
+    let entry = |tag: usize| {
         let at = (0..dynamic.len() / 16).map(|i| i * 16);
-        at.take_while(|&i| u64_at(dynamic, i) != Some(DT_NULL as usize))
-            .find(|&i| u64_at(dynamic, i) == Some(tag as usize))
+        at.take_while(|&i| u64_at(dynamic, i) != Some(DT_NULL))
+            .find(|&i| u64_at(dynamic, i) == Some(tag))
             .and_then(|i| u64_at(dynamic, i + 8)?.checked_sub(base))
     };
-    let (symbols, strings) = (entry(DT_SYMTAB as u64)?, entry(DT_STRTAB as u64)?);
-    let count = match entry(DT_HASH as u64) {
+    let (symbols, strings) = (entry(DT_SYMTAB)?, entry(DT_STRTAB)?);
+    let count = match entry(DT_HASH) {
         Some(hash) => u32_at(bytes, hash.checked_add(4)?)?, // nchain
         None => gnu_count(bytes, entry(DT_GNU_HASH)?)?,
     };
@@ -138,7 +138,7 @@ mod tests {
         // Turn DT_HASH, if there is one, into a tag nobody looks for: the other table must do.
         let (at, len, _) = segment(&bytes, PT_DYNAMIC).unwrap();
         for i in (at..at + len).step_by(16) {
-            if u64_at(&bytes, i) == Some(DT_HASH as usize) {
+            if u64_at(&bytes, i) == Some(DT_HASH) {
                 bytes[i..i + 8].copy_from_slice(&0x6000_0000u64.to_ne_bytes());
             }
         }

@@ -43,7 +43,7 @@ unsafe extern "C" fn on_fault(_: i32, info: *mut Siginfo, _: *mut c_void) {
     if let (Some(address), Some((id, stack))) = (fault, proc::running()) {
         let guard = stack.lo.addr().get()..stack.lo.addr().get() + proc::page();
         if guard.contains(&address) {
-            rt::Report::new()
+            rt::Line::urgent()
                 .str("task ")
                 .number(id)
                 .str(" overflowed its stack of ")

@@ -382,7 +382,7 @@ pub fn signalfd4(fd: RawFd, mask: &SigSet, flags: SignalfdFlags) -> Result<RawFd
 }
 
 /// `struct signalfd_siginfo`: what a read of a signal descriptor brings.
-#[repr(C)]
+#[repr(C, align(8))]
 #[derive(Clone, Copy, Debug)]
 #[doc(alias = "signalfd_siginfo")]
 pub struct SignalfdSiginfo {

@@ -151,7 +151,7 @@ impl SockAddr {
     /// The structure's bytes, as many as it has.
     #[inline]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.storage.0[..self.len()]
+        self.storage.0.get(..self.len()).unwrap_or_default()
     }
 
     /// The address as IPv4 or IPv6; `None` for every other family.
@@ -193,13 +193,13 @@ impl SockAddr {
     }
 
     fn get<const N: usize>(&self, at: usize) -> [u8; N] {
-        let mut bytes = [0; N];
-        bytes.copy_from_slice(&self.storage.0[at..at + N]);
-        bytes
+        self.storage.0.get(at..).and_then(|rest| rest.first_chunk()).copied().unwrap_or([0; N])
     }
 
     fn put<const N: usize>(&mut self, at: usize, bytes: [u8; N]) {
-        self.storage.0[at..at + N].copy_from_slice(&bytes);
+        if let Some(place) = self.storage.0.get_mut(at..).and_then(|rest| rest.first_chunk_mut()) {
+            *place = bytes;
+        }
     }
 }
 

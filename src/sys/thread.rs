@@ -1,5 +1,5 @@
 //! The calling thread: its number, its processors, its name. Threads are made by
-//! [`arch`](crate::arch), since they need a stack before they can run Rust.
+//! [`crate::arch`], since they need a stack before they can run Rust.
 
 use core::ffi::CStr;
 

@@ -34,22 +34,34 @@ impl Heap {
         Heap { entries: NonNull::dangling(), len: 0, capacity: 0 }
     }
 
-    fn entries(&mut self) -> &mut [Entry] {
-        // SAFETY: the first `len` entries of the mapping are written (`push`), and `self` is borrowed.
-        unsafe { core::slice::from_raw_parts_mut(self.entries.as_ptr(), self.len) }
+    /// The entry at `pos`, which must be below `len`: positions come from the timers themselves, and
+    /// from the arithmetic below.
+    fn get(&self, pos: usize) -> Entry {
+        debug_assert!(pos < self.len);
+        // SAFETY: the first `len` entries of the mapping are written (`push`).
+        unsafe { self.entries.add(pos).read() }
+    }
+
+    /// Puts an entry at `pos`, below `len`, and tells its timer.
+    fn put(&mut self, pos: usize, entry: Entry) {
+        debug_assert!(pos < self.len);
+        // SAFETY: within the mapping, which `self` owns.
+        unsafe { self.entries.add(pos).write(entry) };
+        set_pos(entry.timer, pos as u32);
     }
 
     /// The smallest key, or `NEVER`.
-    pub(super) fn first(&mut self) -> i64 {
-        self.entries().first().map_or(NEVER, |e| e.key)
+    pub(super) fn first(&self) -> i64 {
+        if self.len == 0 { NEVER } else { self.get(0).key }
     }
 
-    pub(super) fn top(&mut self) -> NonNull<Timer> {
-        self.entries()[0].timer
+    /// The timer with the smallest key, if that is at most `now`.
+    pub(super) fn top_due(&self, now: i64) -> Option<NonNull<Timer>> {
+        (self.len != 0).then(|| self.get(0)).filter(|top| top.key <= now).map(|top| top.timer)
     }
 
-    pub(super) fn key(&mut self, pos: u32) -> i64 {
-        self.entries()[pos as usize].key
+    pub(super) fn key(&self, pos: u32) -> i64 {
+        self.get(pos as usize).key
     }
 
     pub(super) fn push(
@@ -61,70 +73,64 @@ impl Heap {
         if self.len == self.capacity {
             self.grow(kernel)?;
         }
-        let pos = self.len;
         self.len += 1;
-        // SAFETY: `pos < capacity`, within the mapping.
-        unsafe { self.entries.as_ptr().add(pos).write(Entry { key, timer }) };
-        self.sift_up(pos);
+        self.sift_up(self.len - 1, Entry { key, timer });
         Ok(())
     }
 
     pub(super) fn decrease(&mut self, pos: u32, key: i64) {
-        self.entries()[pos as usize].key = key;
-        self.sift_up(pos as usize);
+        let entry = self.get(pos as usize);
+        self.sift_up(pos as usize, Entry { key, ..entry });
     }
 
     pub(super) fn increase(&mut self, pos: u32, key: i64) {
-        self.entries()[pos as usize].key = key;
-        self.sift_down(pos as usize);
+        let entry = self.get(pos as usize);
+        self.sift_down(pos as usize, Entry { key, ..entry });
     }
 
     pub(super) fn remove(&mut self, pos: u32) {
         let pos = pos as usize;
-        let last = self.len - 1;
-        self.entries().swap(pos, last);
-        let gone = self.entries()[last].timer;
-        set_pos(gone, IDLE);
-        self.len = last;
-        if pos < last {
+        set_pos(self.get(pos).timer, IDLE);
+        let last = self.get(self.len - 1);
+        self.len -= 1;
+        if pos < self.len {
             // The entry that fills the hole may belong above or below it.
-            self.sift_up(pos);
-            self.sift_down(pos);
+            if pos > 0 && last.key < self.get((pos - 1) / ARITY).key {
+                self.sift_up(pos, last);
+            } else {
+                self.sift_down(pos, last);
+            }
         }
     }
 
-    fn sift_up(&mut self, mut pos: usize) {
-        let entries = self.entries();
-        let moving = entries[pos];
+    /// Finds the place of `moving` at or above the hole `pos`.
+    fn sift_up(&mut self, mut pos: usize, moving: Entry) {
         while pos > 0 {
             let parent = (pos - 1) / ARITY;
-            if entries[parent].key <= moving.key {
+            let above = self.get(parent);
+            if above.key <= moving.key {
                 break;
             }
-            entries[pos] = entries[parent];
-            set_pos(entries[pos].timer, pos as u32);
+            self.put(pos, above);
             pos = parent;
         }
-        entries[pos] = moving;
-        set_pos(moving.timer, pos as u32);
+        self.put(pos, moving);
     }
 
-    fn sift_down(&mut self, mut pos: usize) {
-        let entries = self.entries();
-        let moving = entries[pos];
+    /// Finds the place of `moving` at or below the hole `pos`.
+    fn sift_down(&mut self, mut pos: usize, moving: Entry) {
         loop {
             let first = pos * ARITY + 1;
-            let last = (first + ARITY).min(entries.len());
-            let Some(child) = (first..last).min_by_key(|&c| entries[c].key) else { break };
-            if entries[child].key >= moving.key {
+            let last = (first + ARITY).min(self.len);
+            let Some(child) = (first..last).min_by_key(|&c| self.get(c).key) else { break };
+            let below = self.get(child);
+            if below.key >= moving.key {
                 break;
             }
-            entries[pos] = entries[child];
-            set_pos(entries[pos].timer, pos as u32);
+            self.put(pos, below);
             pos = child;
         }
-        entries[pos] = moving;
-        set_pos(moving.timer, pos as u32);
+        self.put(pos, moving);
     }
 
     fn grow(&mut self, kernel: &impl Kernel) -> Result<(), Errno> {

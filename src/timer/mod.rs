@@ -74,9 +74,12 @@ impl Timers {
     }
 
     #[cfg(loom)]
-    /// As above; loom's cells cannot be made in a constant.
+    /// As above; loom's cells cannot be made in a constant, and the value one is made with must be
+    /// stored again: a later `SeqCst` load might still return it in spite of `SeqCst` stores in between.
     pub fn new() -> Timers {
-        Timers { heap: Mutex::new(Heap::new()), first: AtomicI64::new(NEVER) }
+        let timers = Timers { heap: Mutex::new(Heap::new()), first: AtomicI64::new(NEVER) };
+        timers.first.store(NEVER, Ordering::SeqCst);
+        timers
     }
 
     /// The earliest time (absolute ns) at which something may have to fire, or [`NEVER`]. May be
@@ -155,8 +158,7 @@ impl Timers {
     fn pop_due(&self, now: i64) -> Option<(NonNull<Timer>, Fire, u32)> {
         let mut heap = self.heap.lock();
         let mut due = None;
-        while heap.first() <= now {
-            let timer = heap.top();
+        while let Some(timer) = heap.top_due(now) {
             // SAFETY: the heap's lock is held; what is in the heap is alive (contract of `set`).
             let State { when, fire, seq, .. } = unsafe { timer.as_ref().0.get().read() };
             if when <= now {

@@ -21,12 +21,13 @@ unsafe fn record(timer: NonNull<Timer>, seq: u32, context: *mut ()) {
     fired.0.push((id, seq));
 }
 
+/// They stay where they are: nothing is added to the vector.
 fn nodes(n: usize) -> Vec<Node> {
     (0..n).map(|id| Node { timer: Timer::new(record), id }).collect()
 }
 
 fn set(timers: &Timers, node: &Node, when: i64, seq: u32) -> bool {
-    // SAFETY: nodes stay in their vector and outlive the heap's knowledge of them (every test drains or stops).
+    // SAFETY: nodes do not move and outlive the heap's knowledge of them (every test drains or stops).
     unsafe { timers.set(&Linux::new(), NonNull::from(node).cast(), when, seq) }.unwrap()
 }
 
@@ -128,4 +129,14 @@ fn grows_past_a_page_and_gives_everything_back() {
     assert_eq!(order.len(), 5000);
     assert!(order.is_sorted());
     timers.free(&Linux::new());
+}
+
+#[test]
+fn end_of_time_is_no_special_case() {
+    let (timers, nodes) = (Timers::new(), nodes(2));
+    assert_eq!(run(&timers, i64::MAX), []);
+    set(&timers, &nodes[0], NEVER, 1);
+    set(&timers, &nodes[1], 5, 2);
+    assert_eq!(run(&timers, i64::MAX), [(1, 2), (0, 1)]);
+    assert_eq!(timers.next(), NEVER);
 }
