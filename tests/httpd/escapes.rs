@@ -184,7 +184,7 @@ fn a_file_that_may_not_be_read_is_forbidden() {
     fs::write(root.join("a"), SECRET).unwrap();
     fs::create_dir(root.join("d")).unwrap();
     for name in ["a", "d"] {
-        fs::set_permissions(root.join(name), fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(root.join(name), fs::Permissions::from_mode(0o000)).unwrap();
     }
     // SAFETY: geteuid(2) takes nothing.
     let is_root = unsafe { libc::geteuid() } == 0;
