@@ -331,7 +331,7 @@ fn globrunqget(p: &P) -> Option<Gp> {
         return None;
     }
     let mut idle = SCHED.idle.lock();
-    let share = (size / allp().len() + 1).min(GLOBAL_BATCH).min(SLOTS - p.runq.len());
+    let share = size.checked_div(allp().len()).map_or(1, |share| share + 1).min(GLOBAL_BATCH).min(SLOTS - p.runq.len());
     let first = idle.take_g()?;
     for _ in 1..share {
         let Some(g) = idle.take_g() else { break };

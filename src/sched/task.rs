@@ -64,7 +64,12 @@ impl Builder {
 
     /// `NETPOLL_THREADS`, what the program asked for, or the CPUs it may use.
     pub(crate) fn thread_count(&self, env: &rt::Env) -> usize {
-        let wanted = env.var(c"NETPOLL_THREADS").and_then(|n| n.to_str().ok()?.parse().ok());
+        // By hand: `str::parse` and what it brings would be a tenth of a small program.
+        let digit = |n: usize, c: &u8| {
+            let digit = c.is_ascii_digit().then(|| usize::from(c - b'0'))?;
+            n.checked_mul(10)?.checked_add(digit)
+        };
+        let wanted = env.var(c"NETPOLL_THREADS").and_then(|n| n.to_bytes().iter().try_fold(0, digit));
         let n = match wanted.unwrap_or(self.threads) {
             0 => sched_getaffinity(0).map_or(1, |cpus| cpus.count() as usize),
             n => n,
