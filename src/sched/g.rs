@@ -191,6 +191,18 @@ impl GQueue {
         Some(head)
     }
 
+    /// Puts all of `other` before the first.
+    pub fn prepend(&mut self, other: GQueue) {
+        match (&mut self.ends, other.ends) {
+            (Some((head, _)), Some((first, last))) => {
+                last.schedlink.set(Some(*head));
+                *head = first;
+            }
+            (none @ None, some) => *none = some,
+            (Some(_), None) => {}
+        }
+    }
+
     /// The tasks in order, without taking them out.
     pub fn iter(&self) -> impl Iterator<Item = Gp> {
         core::iter::successors(self.ends.map(|(head, _)| head), |g| g.schedlink.get())
@@ -253,6 +265,13 @@ mod tests {
         assert!(queue.pop_front() == Some(g[0]));
         queue.push_back(g[0]);
         assert_eq!(ids(&queue), [2, 3, 1]);
+        queue.prepend(GQueue::new());
+        let mut first = GQueue::new();
+        first.prepend(std::mem::take(&mut queue));
+        first.pop_front();
+        queue.push_back(g[1]);
+        queue.prepend(first);
+        assert_eq!(ids(&queue), [3, 1, 2]);
         while queue.pop_front().is_some() {}
         queue.push_back(g[2]);
         assert_eq!(ids(&queue), [3]);

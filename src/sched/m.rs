@@ -49,6 +49,8 @@ pub(crate) struct M {
     /// In the list of idle threads.
     pub link: Cell<Option<&'static M>>,
     random: Cell<u32>,
+    /// What a thread that runs no tasks does.
+    run: Cell<fn() -> !>,
 }
 
 // The count must be where `arch::thread_count_inc` looks for it.
@@ -65,6 +67,9 @@ pub(crate) struct After {
     pub call: unsafe fn(*mut (), Gp) -> bool,
     pub data: *mut (),
 }
+
+/// The first function of a thread, given its block.
+type Main = unsafe extern "C" fn(*mut u8) -> !;
 
 /// States of the note.
 const NONE: u32 = 0;
@@ -89,6 +94,7 @@ impl M {
             note: AtomicU32::new(NONE),
             link: Cell::new(None),
             random: Cell::new(0x9e37_79b9),
+            run: Cell::new(no_runtime),
         }
     }
 
@@ -107,8 +113,28 @@ impl M {
     /// # Errors
     /// `ENOMEM` for its stack, `EAGAIN` of clone(2) at a limit of threads.
     pub fn spawn(p: &'static P, spinning: bool) -> Result<(), Errno> {
+        M::map_and_start(M::main, |block| {
+            block.nextp.store(ptr::from_ref(p).cast_mut(), Ordering::Relaxed);
+            block.spinning.set(spinning);
+        })
+    }
+
+    /// Starts a thread that runs `run` and no tasks.
+    ///
+    /// # Errors
+    /// As [`M::spawn`].
+    pub fn spawn_monitor(run: fn() -> !) -> Result<(), Errno> {
+        unsafe extern "C" fn main(block: *mut u8) -> ! {
+            // SAFETY: `start` passed the new thread's block, with `run` in it.
+            let run = unsafe { &*block.cast::<M>() }.run.get();
+            run()
+        }
+        M::map_and_start(main, |block| block.run.set(run))
+    }
+
+    fn map_and_start(main: Main, prepare: impl FnOnce(&M)) -> Result<(), Errno> {
         let stack = StackPool::map(G0_STACK)?;
-        let started = M::start(stack, p, spinning);
+        let started = M::start(stack, main, prepare);
         if started.is_err() {
             // SAFETY: nobody has used it.
             let _ = unsafe { munmap(stack, G0_STACK) };
@@ -116,7 +142,7 @@ impl M {
         started
     }
 
-    fn start(stack: *mut u8, p: &'static P, spinning: bool) -> Result<(), Errno> {
+    fn start(stack: *mut u8, main: Main, prepare: impl FnOnce(&M)) -> Result<(), Errno> {
         // SAFETY: the first page of our mapping.
         unsafe { mprotect(stack, proc::page(), Prot::empty()) }?;
         // SAFETY: within the mapping; aligned, since the size of an M is a multiple of its alignment.
@@ -127,8 +153,7 @@ impl M {
             &*m
         };
         block.this.set(m);
-        block.nextp.store(ptr::from_ref(p).cast_mut(), Ordering::Relaxed);
-        block.spinning.set(spinning);
+        prepare(block);
         block.random.set(m.addr() as u32 ^ 0x9e37_79b9);
         let share = CloneFlags::VM
             | CloneFlags::FS
@@ -147,7 +172,7 @@ impl M {
                 tid,
                 ptr::null_mut(),
                 m.cast(),
-                M::main,
+                main,
                 m.cast(),
             )
         };
@@ -203,6 +228,11 @@ impl M {
         x ^= x << 5;
         self.random.set(x);
         x
+    }
+
+    /// Whether the task is inside the runtime.
+    pub fn locked(&self) -> bool {
+        self.locks.load(Ordering::Relaxed) != 0
     }
 
     /// Forgets that the task that has left was inside the runtime.

@@ -26,6 +26,7 @@ pub(crate) mod proc;
 mod runq;
 pub(crate) mod sema;
 mod stack;
+mod sysmon;
 mod task;
 
 pub use g::TaskId;

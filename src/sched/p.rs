@@ -3,6 +3,7 @@
 use super::g::{GList, Gp};
 use super::m::M;
 use super::runq::RunQueue;
+use super::sysmon::Seen;
 use crate::poll::Waiter;
 use core::cell::{Cell, UnsafeCell};
 use core::ptr;
@@ -25,6 +26,8 @@ pub(crate) struct P {
     pub runq: RunQueue,
     /// Dispatches; sysmon reads it, too.
     schedtick: AtomicU32,
+    /// The monitor's.
+    pub seen: Seen,
     /// Dispatches until it looks beyond its own queue again.
     until_look: Cell<u32>,
     in_a_row: Cell<u32>,
@@ -46,6 +49,7 @@ impl P {
         P {
             runq: RunQueue::new(),
             schedtick: AtomicU32::new(0),
+            seen: Seen::new(),
             until_look: Cell::new(FAIRNESS),
             in_a_row: Cell::new(0),
             gfree: UnsafeCell::new(GList::new()),
@@ -74,6 +78,11 @@ impl P {
         self.schedtick.store(self.schedtick.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
         self.until_look.set(self.until_look.get() - 1);
         self.until_look.get() == 0
+    }
+
+    /// The count of dispatches. For the monitor.
+    pub fn ticks(&self) -> u32 {
+        self.schedtick.load(Ordering::Relaxed)
     }
 
     /// It has looked: next time when everything now in the queue has had its turn. Sooner would put

@@ -34,6 +34,7 @@ static NETPOLL: Netpoll<Linux, Runtime> = Netpoll::new(Linux::with_clock(nanotim
 /// The poller, to open something or set a timer. What was opened may use [`netpoll`].
 pub(crate) fn netpoll_init() -> &'static Netpoll<Linux, Runtime> {
     set_poller(&POLLER);
+    super::sysmon::start();
     &NETPOLL
 }
 

@@ -19,7 +19,7 @@ use super::m::{After, M, acquirem, getm, releasem};
 use super::p::{GFREE, P, task};
 use super::runq::{RunQueue, SLOTS};
 use super::stack::StackPool;
-use super::{overflow, task};
+use super::{overflow, sysmon, task};
 use crate::arch::switch;
 use crate::lock::Mutex;
 use crate::poll::Waiter;
@@ -59,6 +59,8 @@ struct Sched {
     idle: Mutex<Idle>,
     /// Copies of what is in `idle`, to look at without the lock.
     runq_size: AtomicUsize,
+    /// Tasks at the front of the global queue that the monitor's poll woke: they go before all others.
+    urgent: AtomicUsize,
     npidle: AtomicU32,
     /// Threads that look for work.
     nmspinning: AtomicU32,
@@ -82,11 +84,14 @@ struct Idle {
     nm: u32,
     ps: Option<&'static P>,
     runq: GQueue,
+    /// Tasks of the last poll without a P, as it put them first.
+    woken: usize,
 }
 
 static SCHED: Sched = Sched {
-    idle: Mutex::new(Idle { ms: None, nmidle: 0, nm: 1, ps: None, runq: GQueue::new() }),
+    idle: Mutex::new(Idle { ms: None, nmidle: 0, nm: 1, ps: None, runq: GQueue::new(), woken: 0 }),
     runq_size: AtomicUsize::new(0),
+    urgent: AtomicUsize::new(0),
     npidle: AtomicU32::new(0),
     nmspinning: AtomicU32::new(0),
     polling: AtomicBool::new(false),
@@ -119,6 +124,13 @@ impl Idle {
         SCHED.runq_size.store(SCHED.runq_size.load(Ordering::Relaxed) + 1, Ordering::SeqCst);
     }
 
+    fn put_first(&mut self, woken: GQueue) {
+        let n = woken.iter().count();
+        self.woken = n;
+        self.runq.prepend(woken);
+        SCHED.runq_size.store(SCHED.runq_size.load(Ordering::Relaxed) + n, Ordering::SeqCst);
+    }
+
     fn take_g(&mut self) -> Option<Gp> {
         let g = self.runq.pop_front()?;
         SCHED.runq_size.store(SCHED.runq_size.load(Ordering::Relaxed) - 1, Ordering::SeqCst);
@@ -127,7 +139,7 @@ impl Idle {
 }
 
 /// All Ps.
-fn allp() -> &'static [P] {
+pub(super) fn allp() -> &'static [P] {
     // SAFETY: `run_main` wrote so many, before the first task, and they live for ever.
     unsafe {
         core::slice::from_raw_parts(
@@ -147,7 +159,7 @@ pub(crate) fn getg() -> Gp {
 }
 
 #[inline(always)]
-fn running_on(m: &M) -> Gp {
+pub(super) fn running_on(m: &M) -> Gp {
     // SAFETY: the scheduler's own code, which runs without a task, never asks; all other code runs in
     // one.
     unsafe { m.curg.get().unwrap_unchecked() }
@@ -170,7 +182,7 @@ pub(super) fn page() -> usize {
 /// Leaves the task's stack; `after` is called on the scheduler's. Returns when the task runs again,
 /// perhaps on another thread. Preemption must be off; it is on again behind it.
 #[inline(always)]
-fn mcall(m: &M, g: Gp, after: After) {
+pub(super) fn mcall(m: &M, g: Gp, after: After) {
     m.after.set(after);
     // SAFETY: `g0` was left by `schedule`, which runs this task; `g.context` is switched to only by
     // `schedule`, once the task is runnable again. `m` is not used behind the switch.
@@ -331,7 +343,11 @@ fn globrunqget(p: &P) -> Option<Gp> {
         return None;
     }
     let mut idle = SCHED.idle.lock();
-    let share = size.checked_div(allp().len()).map_or(1, |share| share + 1).min(GLOBAL_BATCH).min(SLOTS - p.runq.len());
+    let share = size
+        .checked_div(allp().len())
+        .map_or(1, |share| share + 1)
+        .min(GLOBAL_BATCH)
+        .min(SLOTS - p.runq.len());
     let first = idle.take_g()?;
     for _ in 1..share {
         let Some(g) = idle.take_g() else { break };
@@ -350,19 +366,15 @@ pub(super) fn injectglist(mut woken: GQueue) {
                 runqput_tail(p, g.into_word());
             }
         }
-        None => {
-            let mut idle = SCHED.idle.lock();
-            while let Some(g) = woken.pop_front() {
-                idle.put_g(g);
-            }
-        }
+        // Before the tasks there, which had their turn: most of them compute, and were preempted.
+        None => SCHED.idle.lock().put_first(woken),
     }
 }
 
 /// There is new work: starts a thread that looks for it, unless one is looking already or no P is idle
 /// (Go: `wakep`).
 #[inline]
-fn wakep() {
+pub(super) fn wakep() {
     if SCHED.nprocs.load(Ordering::Relaxed) == 1 {
         return;
     }
@@ -483,6 +495,11 @@ fn find_runnable(m: &'static M) -> Gp {
         };
         if p.tick() {
             look_around(p);
+        }
+        if SCHED.urgent.load(Ordering::Relaxed) != 0
+            && let Some(g) = take_urgent()
+        {
+            return g;
         }
         if let Some(g) = p.runqget().or_else(|| globrunqget(p)) {
             return g;
@@ -621,7 +638,38 @@ fn take_idle_p() -> Option<&'static P> {
     SCHED.idle.lock().take_p()
 }
 
+/// For the monitor: whether no thread has a P.
+pub(super) fn all_idle() -> bool {
+    SCHED.npidle.load(Ordering::SeqCst) == SCHED.nprocs.load(Ordering::Relaxed)
+}
+
+/// For the monitor: polls if nobody else does. `true`: tasks were woken, and are first in the global
+/// queue.
+pub(super) fn poll_for_others() -> bool {
+    let Some(poller) = poller() else { return false };
+    if SCHED.polling.load(Ordering::Relaxed) || SCHED.polling_now.swap(true, Ordering::SeqCst) {
+        return false;
+    }
+    let any = (poller.poll)(0);
+    if any {
+        let idle = SCHED.idle.lock();
+        SCHED.urgent.store(idle.woken, Ordering::Release);
+    }
+    SCHED.polling_now.store(false, Ordering::SeqCst);
+    any
+}
+
+/// The first of what the monitor's poll woke.
+#[cold]
+fn take_urgent() -> Option<Gp> {
+    let mut idle = SCHED.idle.lock();
+    let left = SCHED.urgent.load(Ordering::Relaxed);
+    SCHED.urgent.store(left.saturating_sub(1), Ordering::Relaxed);
+    if left == 0 { None } else { idle.take_g() }
+}
+
 fn acquirep(m: &'static M, p: &'static P) {
+    sysmon::wake();
     p.m.store(ptr::from_ref(m).cast_mut(), Ordering::Relaxed);
     m.p.set(Some(p));
 }
