@@ -1,0 +1,155 @@
+//! How many system calls a request costs, counted by a tracer.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::mem::zeroed;
+use std::net::{Shutdown, TcpStream};
+use std::os::fd::AsRawFd;
+use std::os::unix::process::CommandExt;
+use std::process::{ChildStdout, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How the client leaves.
+#[derive(Clone, Copy, PartialEq)]
+enum Leave {
+    /// Not at all: the server waits for the next request.
+    Stay,
+    /// By a last message and the end of the stream in one segment.
+    WithData,
+}
+
+type Calls = BTreeMap<i64, usize>;
+
+/// The calls that an echo server makes from its start until it waits again, after a client has gone
+/// through `rounds` of ping-pong.
+fn count(rounds: usize, leave: Leave) -> Calls {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_echo"));
+    command.arg("127.0.0.1:0").env_clear().stdin(Stdio::null()).stdout(Stdio::piped());
+    // SAFETY: one system call.
+    unsafe {
+        command.pre_exec(|| match libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0) {
+            0 => Ok(()),
+            _ => Err(std::io::Error::last_os_error()),
+        });
+    }
+    let mut server = command.spawn().unwrap();
+    let (pid, stdout) = (server.id() as i32, server.stdout.take().unwrap());
+    let waits = &AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            let stream = ping_pong(stdout, rounds, leave);
+            // `waits` was cleared by the call whose effect the client has just seen, at the latest.
+            let start = Instant::now();
+            while !waits.load(Ordering::SeqCst) && start.elapsed() < Duration::from_secs(20) {
+                thread::yield_now();
+            }
+            // SAFETY: the server is not reaped before it has ended, so the number is its own.
+            unsafe { libc::kill(pid, libc::SIGKILL) };
+            drop(stream);
+        });
+        // Only the thread that started the server may trace it.
+        trace(pid, waits)
+    })
+}
+
+fn ping_pong(stdout: ChildStdout, rounds: usize, leave: Leave) -> TcpStream {
+    let mut line = String::new();
+    BufReader::new(stdout).read_line(&mut line).unwrap();
+    let port: u16 = line.trim().rsplit(' ').next().unwrap().parse().unwrap();
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.set_nodelay(true).unwrap();
+    let message = b"0123456789";
+    let mut answer = [0; 10];
+    for _ in 0..rounds {
+        stream.write_all(message).unwrap();
+        stream.read_exact(&mut answer).unwrap();
+    }
+    if leave == Leave::WithData {
+        // Held back until the shutdown, and sent with it.
+        // SAFETY: the kernel reads the message.
+        let n = unsafe { libc::send(stream.as_raw_fd(), message.as_ptr().cast(), 10, libc::MSG_MORE) };
+        assert_eq!(n, 10);
+        stream.shutdown(Shutdown::Write).unwrap();
+        stream.read_exact(&mut answer).unwrap();
+        assert_eq!(stream.read(&mut answer).unwrap(), 0);
+    }
+    stream
+}
+
+/// Counts the calls of a process until it ends. `waits`: it stands at the entry of a wait, or in it.
+fn trace(pid: i32, waits: &AtomicBool) -> Calls {
+    let mut calls = Calls::new();
+    wait(pid); // the SIGTRAP of its execve
+    request(libc::PTRACE_SETOPTIONS, pid, libc::PTRACE_O_TRACESYSGOOD | libc::PTRACE_O_EXITKILL);
+    loop {
+        request(libc::PTRACE_SYSCALL, pid, 0);
+        let status = wait(pid);
+        if !libc::WIFSTOPPED(status) {
+            assert_eq!(libc::WTERMSIG(status), libc::SIGKILL);
+            return calls;
+        }
+        let call = (libc::WSTOPSIG(status) == libc::SIGTRAP | 0x80).then(|| entry(pid)).flatten();
+        if let Some(call) = call {
+            // Both are waits; which one it is depends on whether a timer is armed.
+            let call = if call == libc::SYS_epoll_pwait2 { libc::SYS_epoll_pwait } else { call };
+            *calls.entry(call).or_default() += 1;
+            waits.store(call == libc::SYS_epoll_pwait, Ordering::SeqCst);
+        }
+    }
+}
+
+fn wait(pid: i32) -> i32 {
+    let mut status = 0;
+    // SAFETY: the kernel writes one `int`.
+    let r = unsafe { libc::waitpid(pid, &mut status, libc::__WALL) };
+    assert_eq!(r, pid);
+    status
+}
+
+fn request(request: libc::c_uint, pid: i32, data: libc::c_int) {
+    // SAFETY: these requests take numbers.
+    let r = unsafe { libc::ptrace(request, pid, 0, data as usize) };
+    // ESRCH: it has been killed, as the next wait will tell.
+    let error = std::io::Error::last_os_error();
+    assert!(r >= 0 || error.raw_os_error() == Some(libc::ESRCH), "ptrace {request:#x}: {error}");
+}
+
+/// The number, if the child stands at the entry of a call.
+fn entry(pid: i32) -> Option<i64> {
+    // SAFETY: the structure is integers, for which zeros are a value.
+    let mut info: libc::ptrace_syscall_info = unsafe { zeroed() };
+    let size = size_of::<libc::ptrace_syscall_info>();
+    // SAFETY: the kernel writes at most `size` bytes.
+    let n = unsafe { libc::ptrace(libc::PTRACE_GET_SYSCALL_INFO, pid, size, &raw mut info) };
+    // SAFETY: `op` says that this member is the one that was written.
+    (n > 0 && info.op == libc::PTRACE_SYSCALL_INFO_ENTRY).then(|| unsafe { info.u.entry.nr } as i64)
+}
+
+/// What `b` has beyond `a`.
+fn beyond(a: &Calls, b: &Calls) -> Vec<(i64, usize)> {
+    let more = |(&call, &n): (&i64, &usize)| (call, n - a.get(&call).unwrap_or(&0));
+    b.iter().map(more).filter(|&(_, n)| n != 0).collect()
+}
+
+#[test]
+fn a_request_costs_a_wait_a_read_and_a_write() {
+    let (few, many) = (count(100, Leave::Stay), count(400, Leave::Stay));
+    let expected = [(libc::SYS_read, 300), (libc::SYS_write, 300), (libc::SYS_epoll_pwait, 300)];
+    assert_eq!(beyond(&few, &many), expected);
+}
+
+/// The segment that brings the last data brings the end too: it is read at once, not waited for.
+#[test]
+fn an_end_that_comes_with_data_costs_one_read_more() {
+    let (stays, leaves) = (count(100, Leave::Stay), count(100, Leave::WithData));
+    let expected = [
+        (libc::SYS_read, 2),
+        (libc::SYS_write, 1),
+        (libc::SYS_close, 1),
+        (libc::SYS_epoll_ctl, 1), // DEL
+        (libc::SYS_epoll_pwait, 1),
+    ];
+    assert_eq!(beyond(&stays, &leaves), expected);
+}
