@@ -22,8 +22,28 @@ enum Leave {
 
 type Calls = BTreeMap<i64, usize>;
 
-/// The calls that an echo server makes from its start until it waits again, after a client has gone
-/// through `rounds` of ping-pong.
+/// What the tracer and the client tell each other.
+#[derive(Default)]
+struct Shared {
+    /// The server stands at the entry of a wait, or in it.
+    waits: AtomicBool,
+    /// Calls count from now on.
+    counting: AtomicBool,
+}
+
+impl Shared {
+    /// For the client: until the server waits. What the client saw last came of a call that had cleared
+    /// the flag.
+    fn until_it_waits(&self) {
+        let start = Instant::now();
+        while !self.waits.load(Ordering::SeqCst) {
+            assert!(start.elapsed() < Duration::from_secs(20), "the server does not wait");
+            thread::yield_now();
+        }
+    }
+}
+
+/// The calls that an echo server makes for `rounds` of ping-pong, from one wait to the next that lasts.
 fn count(rounds: usize, leave: Leave) -> Calls {
     let mut command = Command::new(env!("CARGO_BIN_EXE_echo"));
     command.arg("127.0.0.1:0").env_clear().stdin(Stdio::null()).stdout(Stdio::piped());
@@ -36,25 +56,31 @@ fn count(rounds: usize, leave: Leave) -> Calls {
     }
     let mut server = command.spawn().unwrap();
     let (pid, stdout) = (server.id() as i32, server.stdout.take().unwrap());
-    let waits = &AtomicBool::new(false);
+    let shared = &Shared::default();
     thread::scope(|scope| {
         scope.spawn(move || {
-            let stream = ping_pong(stdout, rounds, leave);
-            // `waits` was cleared by the call whose effect the client has just seen, at the latest.
-            let start = Instant::now();
-            while !waits.load(Ordering::SeqCst) && start.elapsed() < Duration::from_secs(20) {
-                thread::yield_now();
-            }
-            // SAFETY: the server is not reaped before it has ended, so the number is its own.
-            unsafe { libc::kill(pid, libc::SIGKILL) };
-            drop(stream);
+            // Also if the client fails: the tracer waits for the server's end.
+            let _end = End(pid);
+            let stream = ping_pong(stdout, rounds, leave, shared);
+            shared.until_it_waits();
+            stream
         });
         // Only the thread that started the server may trace it.
-        trace(pid, waits)
+        trace(pid, shared)
     })
 }
 
-fn ping_pong(stdout: ChildStdout, rounds: usize, leave: Leave) -> TcpStream {
+/// Ends the server.
+struct End(i32);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        // SAFETY: the server is not reaped before it has ended, so the number is its own.
+        unsafe { libc::kill(self.0, libc::SIGKILL) };
+    }
+}
+
+fn ping_pong(stdout: ChildStdout, rounds: usize, leave: Leave, shared: &Shared) -> TcpStream {
     let mut line = String::new();
     BufReader::new(stdout).read_line(&mut line).unwrap();
     let port: u16 = line.trim().rsplit(' ').next().unwrap().parse().unwrap();
@@ -62,9 +88,13 @@ fn ping_pong(stdout: ChildStdout, rounds: usize, leave: Leave) -> TcpStream {
     stream.set_nodelay(true).unwrap();
     let message = b"0123456789";
     let mut answer = [0; 10];
-    for _ in 0..rounds {
+    for round in 0..rounds + 1 {
         stream.write_all(message).unwrap();
         stream.read_exact(&mut answer).unwrap();
+        if round == 0 {
+            shared.until_it_waits();
+            shared.counting.store(true, Ordering::SeqCst);
+        }
     }
     if leave == Leave::WithData {
         // Held back until the shutdown, and sent with it.
@@ -78,8 +108,8 @@ fn ping_pong(stdout: ChildStdout, rounds: usize, leave: Leave) -> TcpStream {
     stream
 }
 
-/// Counts the calls of a process until it ends. `waits`: it stands at the entry of a wait, or in it.
-fn trace(pid: i32, waits: &AtomicBool) -> Calls {
+/// Counts the calls of a process until it ends.
+fn trace(pid: i32, shared: &Shared) -> Calls {
     let mut calls = Calls::new();
     wait(pid); // the SIGTRAP of its execve
     request(libc::PTRACE_SETOPTIONS, pid, libc::PTRACE_O_TRACESYSGOOD | libc::PTRACE_O_EXITKILL);
@@ -94,8 +124,10 @@ fn trace(pid: i32, waits: &AtomicBool) -> Calls {
         if let Some(call) = call {
             // Both are waits; which one it is depends on whether a timer is armed.
             let call = if call == libc::SYS_epoll_pwait2 { libc::SYS_epoll_pwait } else { call };
-            *calls.entry(call).or_default() += 1;
-            waits.store(call == libc::SYS_epoll_pwait, Ordering::SeqCst);
+            if shared.counting.load(Ordering::SeqCst) {
+                *calls.entry(call).or_default() += 1;
+            }
+            shared.waits.store(call == libc::SYS_epoll_pwait, Ordering::SeqCst);
         }
     }
 }
@@ -127,23 +159,15 @@ fn entry(pid: i32) -> Option<i64> {
     (n > 0 && info.op == libc::PTRACE_SYSCALL_INFO_ENTRY).then(|| unsafe { info.u.entry.nr } as i64)
 }
 
-/// What `b` has beyond `a`.
-fn beyond(a: &Calls, b: &Calls) -> Vec<(i64, usize)> {
-    let more = |(&call, &n): (&i64, &usize)| (call, n - a.get(&call).unwrap_or(&0));
-    b.iter().map(more).filter(|&(_, n)| n != 0).collect()
-}
-
 #[test]
 fn a_request_costs_a_wait_a_read_and_a_write() {
-    let (few, many) = (count(100, Leave::Stay), count(400, Leave::Stay));
     let expected = [(libc::SYS_read, 300), (libc::SYS_write, 300), (libc::SYS_epoll_pwait, 300)];
-    assert_eq!(beyond(&few, &many), expected);
+    assert_eq!(count(300, Leave::Stay), BTreeMap::from(expected));
 }
 
 /// The segment that brings the last data brings the end too: it is read at once, not waited for.
 #[test]
 fn an_end_that_comes_with_data_costs_one_read_more() {
-    let (stays, leaves) = (count(100, Leave::Stay), count(100, Leave::WithData));
     let expected = [
         (libc::SYS_read, 2),
         (libc::SYS_write, 1),
@@ -151,5 +175,5 @@ fn an_end_that_comes_with_data_costs_one_read_more() {
         (libc::SYS_epoll_ctl, 1), // DEL
         (libc::SYS_epoll_pwait, 1),
     ];
-    assert_eq!(beyond(&stays, &leaves), expected);
+    assert_eq!(count(0, Leave::WithData), BTreeMap::from(expected));
 }

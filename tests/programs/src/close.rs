@@ -1,7 +1,7 @@
 //! Closing.
 
 use crate::Scenario;
-use crate::support::{LOOPBACK, SETTLE, after, descriptors, dup, eventually, error, fill, join_all, ms, pair, waiting};
+use crate::support::{LOOPBACK, LOTS, SETTLE, after, descriptors, dup, eventually, error, fill, join_all, ms, pair, waiting};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -27,7 +27,7 @@ fn wakes_all(_: &[&str]) {
         fill(&near);
         let (reader, writer) = (dup(&near), dup(&near));
         let reader = waiting(move || error(reader.read(&mut [0])));
-        let writer = waiting(move || error(writer.write_all(&[0; 100_000])));
+        let writer = waiting(move || error(writer.write_all(&LOTS)));
         let before = descriptors();
         near.close().unwrap();
         assert_eq!(descriptors(), before - 1, "not closed yet");

@@ -1,7 +1,7 @@
 //! Deadlines: Go's `timeout_test.go`, as far as TCP goes.
 
 use crate::Scenario;
-use crate::support::{LOOPBACK, Random, SETTLE, after, dup, error, fill, join_all, ms, pair, past, waiting};
+use crate::support::{LOOPBACK, LOTS, Random, SETTLE, after, dup, error, fill, join_all, ms, pair, past, waiting};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
@@ -132,7 +132,7 @@ fn write_must_not_return(_: &[&str]) {
     near.set_read_deadline(Some(past())).unwrap();
     near.set_write_deadline(None).unwrap();
     let other = dup(&near);
-    must_wait(move || error(other.write_all(&[0; 100_000])), move || near.close().unwrap());
+    must_wait(move || error(other.write_all(&LOTS)), move || near.close().unwrap());
 }
 
 /// Never early, and not much late.
@@ -146,7 +146,7 @@ fn fluctuation(write: bool) {
         let start = Instant::now();
         let got = if write {
             near.set_write_deadline(Some(start + time)).unwrap();
-            near.write_all(&[0; 100_000])
+            near.write_all(&LOTS)
         } else {
             near.set_read_deadline(Some(start + time)).unwrap();
             near.read(&mut [0]).map(drop)
@@ -318,7 +318,7 @@ fn wakes(_: &[&str]) {
     for _ in 0..20 {
         let (reader, writer) = (dup(&near), dup(&near));
         let reader = waiting(move || reader.read(&mut [0]));
-        let writer = waiting(move || writer.write_all(&[0; 100_000]));
+        let writer = waiting(move || writer.write_all(&LOTS));
         near.set_deadline(Some(past())).unwrap();
         assert_eq!(reader.join(), Err(Error::TimedOut));
         assert_eq!(writer.join(), Err(Error::TimedOut));

@@ -2,7 +2,7 @@
 
 use crate::Scenario;
 use crate::support::{
-    SETTLE, after, descriptors, dup, errno, error, fill, join_all, ms, open, pair, past, pattern,
+    LOTS, SETTLE, after, descriptors, dup, errno, error, fill, join_all, ms, open, pair, past, pattern,
     receive_pattern, send_pattern, waiting,
 };
 use alloc::sync::Arc;
@@ -363,7 +363,7 @@ fn peer_gone(_: &[&str]) {
     // A writer that waits hears of it too.
     let (near, far) = pair();
     fill(&near);
-    let writer = waiting(move || near.write_all(&[0; 100_000]));
+    let writer = waiting(move || near.write_all(&LOTS));
     set_socket_linger(far.as_raw_fd(), Some(0)).unwrap();
     drop(far);
     assert!([Errno::EPIPE, Errno::ECONNRESET].contains(&errno(writer.join())));
@@ -441,7 +441,7 @@ fn shutdown_wakes(_: &[&str]) {
     let (near, _far) = pair();
     fill(&near);
     let writer = dup(&near);
-    let writer = waiting(move || writer.write_all(&[0; 100_000]));
+    let writer = waiting(move || writer.write_all(&LOTS));
     near.shutdown(Shutdown::Write).unwrap();
     assert_eq!(errno(writer.join()), Errno::EPIPE);
 }

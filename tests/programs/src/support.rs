@@ -66,11 +66,14 @@ pub fn unused_addr() -> SocketAddr {
     TcpListener::bind(LOOPBACK).unwrap().local_addr().unwrap()
 }
 
+/// More than a stack holds.
+pub static LOTS: [u8; 100_000] = [b'f'; 100_000];
+
 /// Fills both the stream's send buffer and its peer's receive buffer; returns how much they took.
 pub fn fill(stream: &TcpStream) -> usize {
     stream.set_write_deadline(Some(after(ms(30)))).unwrap();
-    let (block, mut sent) = ([b'f'; 32 << 10], 0);
-    while let Ok(n) = stream.write(&block) {
+    let mut sent = 0;
+    while let Ok(n) = stream.write(&LOTS) {
         sent += n;
     }
     stream.set_write_deadline(None).unwrap();
