@@ -80,6 +80,8 @@ struct Sleeper {
 
 /// Parks the running task until `when` (absolute ns).
 pub(crate) fn sleep_until(when: i64) {
+    // `NEVER` would be no timer: the end of time, though 292 years away, is one.
+    let when = when.min(NEVER - 1);
     unsafe fn fire(timer: NonNull<Timer>, _: u32, context: *mut ()) {
         // SAFETY: the timer is the first field of a `Sleeper`, whose task is parked until it is readied
         // below; `context` is that of the poll that fires it.
