@@ -13,7 +13,7 @@
 //!
 //! fn main(_: netpoll::rt::Env) -> i32 {
 //!     let listener = TcpListener::bind("127.0.0.1:9000").unwrap();
-//!     for stream in listener.incoming().flatten() {
+//!     while let Ok((stream, _)) = listener.accept() {
 //!         drop(netpoll::spawn(move || echo(&stream))); // a task; `drop` detaches it
 //!     }
 //!     0
