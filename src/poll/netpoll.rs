@@ -212,8 +212,9 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
         self.cache.free(pd);
     }
 
-    /// What makes operations in direction `mode` useless right now (Go: `netpollcheckerr`): closing before an expired deadline before a hopeless descriptor, which
-    /// only readers are told of; a writer's own call reports a better error (golang/go#30624).
+    /// What makes operations in direction `mode` useless right now (Go: `netpollcheckerr`): closing
+    /// before an expired deadline before a hopeless descriptor, which only readers are told of; a
+    /// writer's own call reports a better error (golang/go#30624).
     ///
     /// # Errors
     /// [`Error::Closing`], [`Error::Timeout`], [`Error::NotPollable`], or the poller's failure.
