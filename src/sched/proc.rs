@@ -394,6 +394,7 @@ fn wakep_slow() {
         None => {
             SCHED.nmspinning.fetch_sub(1, Ordering::SeqCst);
         }
+        p.schedtick.set(0); // it has just been looked at, and all queues had been empty
     }
 }
 
