@@ -170,8 +170,9 @@ pub(crate) fn running() -> Option<(u64, Stack)> {
     if !preempt::runtime() {
         return None;
     }
-    let g = getm().curg.get()?;
-    Some((g.id.get(), g.stack))
+    let g = acquirem().curg.get();
+    releasem();
+    g.map(|g| (g.id.get(), g.stack))
 }
 
 /// Bytes of a page, as the kernel told.
@@ -394,7 +395,6 @@ fn wakep_slow() {
         None => {
             SCHED.nmspinning.fetch_sub(1, Ordering::SeqCst);
         }
-        p.schedtick.set(0); // it has just been looked at, and all queues had been empty
     }
 }
 
@@ -685,6 +685,7 @@ fn poll_without_p(m: &'static M) -> Option<Gp> {
     SCHED.polling.store(false, Ordering::SeqCst);
     let p = take_idle_p()?;
     acquirep(m, p);
+    p.looked(); // and need not again for a while
     let g = globrunqget(p)?;
     if !p.runq.is_empty() || SCHED.runq_size.load(Ordering::Relaxed) != 0 {
         wakep();
