@@ -1,7 +1,7 @@
 //! The program as a process: arguments, messages, descriptors.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::process::{Output, Stdio};
 use std::thread;
@@ -213,4 +213,31 @@ fn an_idle_server_uses_no_cpu() {
     let before = server.cpu_ticks();
     thread::sleep(Duration::from_millis(1000));
     assert!(server.cpu_ticks() - before <= 1);
+}
+
+#[test]
+fn without_memory_for_a_task_connections_close_and_it_recovers() {
+    let root = folder("memory");
+    fs::write(root.join("a"), "content").unwrap();
+    let mut server = Server::start_with(&root, &[], |command| {
+        in_child(command, || {
+            let limit = libc::rlimit { rlim_cur: 8 << 20, rlim_max: 8 << 20 };
+            // SAFETY: setrlimit(2) reads `limit`.
+            let result = unsafe { libc::setrlimit(libc::RLIMIT_AS, &limit) };
+            if result == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+        });
+    });
+    let mut clients: Vec<_> = (0..200).map(|_| server.connect()).collect();
+    let mut served = 0;
+    for client in &mut clients {
+        // On a closed connection the request fails at once, or there is no answer.
+        let _ = client.stream().write_all(get("/a").as_bytes());
+        served += usize::from(client.stream().peek(&mut [0]).is_ok_and(|n| n == 1));
+    }
+    assert!((32..200).contains(&served), "{served} of 200 clients served");
+    assert!(server.is_running());
+    drop(clients);
+    for _ in 0..100 {
+        assert_eq!(server.get("/a").text(), "content");
+    }
 }

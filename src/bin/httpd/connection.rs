@@ -70,6 +70,7 @@ enum Next {
 impl Connection {
     /// `true`: the client may be sending still, so the end must be a careful one.
     fn run(&mut self, buf: &mut [u8; HEAD + ROOM]) -> Result<bool, Error> {
+        self.wire.send_at_once()?;
         let mut date = DateText::new();
         for answers in 0u64.. {
             let mut request = match self.next(buf, answers == 0)? {

@@ -27,6 +27,12 @@ impl Wire {
         Wire { stream, patience, read_by: None, write_by: None }
     }
 
+    /// No answer waits until the client has acknowledged the one before, as Nagle's algorithm has it: that
+    /// would stall clients that send several requests at once.
+    pub fn send_at_once(&self) -> Result<(), Error> {
+        self.stream.set_nodelay(true)
+    }
+
     /// From now on, reads fail after `within`, or a little less.
     pub fn read_within(&mut self, within: Duration) -> Result<(), Error> {
         match renewed(&mut self.read_by, within) {
