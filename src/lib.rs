@@ -71,4 +71,4 @@ pub mod time;
 pub mod timer;
 
 #[cfg(all(feature = "rt", not(loom)))]
-pub use sched::{Builder, JoinHandle, TaskId, spawn, yield_now};
+pub use sched::{Builder, JoinHandle, TaskId, blocking, spawn, yield_now};

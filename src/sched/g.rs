@@ -35,6 +35,8 @@ pub(crate) enum WaitReason {
     Sleep,
     Join,
     Semacquire,
+    /// Not parked: its thread blocks.
+    Blocking,
 }
 
 /// The stack a task runs on: one slot of a slab, guard page included.

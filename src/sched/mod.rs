@@ -16,6 +16,7 @@
 //!
 //! This version runs all tasks on one thread. The types are those of many.
 
+mod blocking;
 mod g;
 mod join;
 mod m;
@@ -29,6 +30,7 @@ mod stack;
 mod sysmon;
 mod task;
 
+pub use blocking::blocking;
 pub use g::TaskId;
 pub use proc::yield_now;
 pub use task::{Builder, JoinHandle, spawn};

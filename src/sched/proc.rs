@@ -669,6 +669,36 @@ fn take_urgent() -> Option<Gp> {
     if left == 0 { None } else { idle.take_g() }
 }
 
+/// Gives the P of a thread that is about to block to another thread, if there is anything to do: work, or
+/// nobody to wait in the poller (Go: `handoffp`).
+pub(super) fn handoffp(p: &'static P) {
+    let to_do = || {
+        let unpolled = poller().is_some() && !SCHED.polling.load(Ordering::SeqCst);
+        unpolled || SCHED.runq_size.load(Ordering::SeqCst) != 0 || allp().iter().any(|p| !p.runq.is_empty())
+    };
+    if !to_do() {
+        SCHED.idle.lock().put_p(p);
+        // Said first, looked then, as in `give_up_p`.
+        fence(Ordering::SeqCst);
+        if !to_do() {
+            return;
+        }
+        let Some(p) = take_idle_p() else { return };
+        return hand_over(p);
+    }
+    hand_over(p);
+}
+
+fn hand_over(p: &'static P) {
+    SCHED.nmspinning.fetch_add(1, Ordering::SeqCst);
+    startm(p);
+}
+
+/// Takes an idle P for `m`, if there is one.
+pub(super) fn acquire_idle_p(m: &'static M) -> bool {
+    take_idle_p().inspect(|p| acquirep(m, p)).is_some()
+}
+
 fn acquirep(m: &'static M, p: &'static P) {
     sysmon::wake();
     p.m.store(ptr::from_ref(m).cast_mut(), Ordering::Relaxed);
