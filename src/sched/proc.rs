@@ -165,14 +165,20 @@ pub(super) fn running_on(m: &M) -> Gp {
     unsafe { m.curg.get().unwrap_unchecked() }
 }
 
-/// The running task's number and stack, if a task is running: for reports of panics and overflows.
-pub(crate) fn running() -> Option<(u64, Stack)> {
+/// The running task, if one is running.
+#[inline(never)]
+pub(crate) fn current() -> Option<Gp> {
     if !preempt::runtime() {
         return None;
     }
     let g = acquirem().curg.get();
     releasem();
-    g.map(|g| (g.id.get(), g.stack))
+    g
+}
+
+/// The running task's number and stack: for reports of panics and overflows.
+pub(crate) fn running() -> Option<(u64, Stack)> {
+    current().map(|g| (g.id.get(), g.stack))
 }
 
 /// Bytes of a page, as the kernel told.
@@ -220,6 +226,13 @@ pub(crate) fn goready(g: Gp) {
     runqput(m, g);
     wakep();
     releasem();
+}
+
+/// Makes a parked task runnable, behind all others.
+#[cold]
+pub(super) fn goready_last(g: Gp) {
+    g.casgstatus(Status::Waiting, Status::Runnable);
+    globrunqput(g);
 }
 
 /// Lets other tasks run: the calling one goes behind all that are runnable (Go: `Gosched`).
