@@ -64,6 +64,8 @@ mod preempt;
 #[cfg(all(feature = "rt", not(loom)))]
 pub mod rt;
 #[cfg(all(feature = "rt", not(loom)))]
+pub mod runtime;
+#[cfg(all(feature = "rt", not(loom)))]
 mod sched;
 pub mod sys;
 #[cfg(all(feature = "rt", not(loom)))]

@@ -16,7 +16,7 @@ pub fn blocking<T>(f: impl FnOnce() -> T) -> T {
     let g = running_on(m);
     let p = m.p.take();
     if let Some(p) = p {
-        g.set_wait_reason(WaitReason::Blocking);
+        g.set_wait_reason(WaitReason::Blocking, 0);
         proc::handoffp(p);
     } // else it is in such a call already
     releasem();
@@ -38,7 +38,7 @@ fn exit_blocking() {
     let m: &'static M = acquirem();
     // If `f` parked, the task has come back on a thread with a P.
     if m.p.get().is_some() || proc::acquire_idle_p(m) {
-        getm().curg.get().inspect(|g| g.set_wait_reason(WaitReason::None));
+        getm().curg.get().inspect(|g| g.set_wait_reason(WaitReason::None, 0));
         return releasem();
     }
     mcall(m, running_on(m), After { call: after, data: ptr::null_mut() });

@@ -8,7 +8,7 @@ use core::fmt;
 use core::num::NonZeroU64;
 use core::ops::Deref;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicU8, Ordering};
+use core::sync::atomic::{AtomicI64, AtomicPtr, AtomicU8, AtomicU64, Ordering};
 
 /// What a task is doing (Go: `_Gidle` and so on).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +61,11 @@ pub(crate) struct G {
     status: AtomicU8,
     wait_reason: AtomicU8,
     /// Counts up from 1; a reused `G` gets a new one.
-    pub id: Cell<u64>,
+    id: AtomicU64,
+    /// When it parked, to the monitor's precision, or 0.
+    since: AtomicI64,
+    /// The next in the list of all tasks there ever were.
+    pub alllink: AtomicPtr<G>,
     pub stack: Stack,
 }
 
@@ -77,7 +81,9 @@ impl G {
             join: JoinWord::new(),
             status: AtomicU8::new(Status::Idle as u8),
             wait_reason: AtomicU8::new(WaitReason::None as u8),
-            id: Cell::new(0),
+            id: AtomicU64::new(0),
+            since: AtomicI64::new(0),
+            alllink: AtomicPtr::new(core::ptr::null_mut()),
             stack,
         }
     }
@@ -86,13 +92,35 @@ impl G {
     /// of a task changes its status, and others merely look. Debug builds hold the owner to it.
     #[inline]
     pub fn casgstatus(&self, from: Status, to: Status) {
-        debug_assert_eq!(self.status.load(Ordering::Relaxed), from as u8, "task {}", self.id.get());
+        debug_assert_eq!(self.status.load(Ordering::Relaxed), from as u8, "task {}", self.id());
         self.status.store(to as u8, Ordering::Release);
     }
 
+    /// Notes why the task is about to park, and when.
     #[inline]
-    pub fn set_wait_reason(&self, reason: WaitReason) {
+    pub fn set_wait_reason(&self, reason: WaitReason, since: i64) {
         self.wait_reason.store(reason as u8, Ordering::Relaxed);
+        self.since.store(since, Ordering::Relaxed);
+    }
+
+    pub fn wait_reason(&self) -> u8 {
+        self.wait_reason.load(Ordering::Relaxed)
+    }
+
+    pub fn since(&self) -> i64 {
+        self.since.load(Ordering::Relaxed)
+    }
+
+    pub fn status(&self) -> u8 {
+        self.status.load(Ordering::Relaxed)
+    }
+
+    pub fn id(&self) -> u64 {
+        self.id.load(Ordering::Relaxed)
+    }
+
+    pub fn set_id(&self, id: u64) {
+        self.id.store(id, Ordering::Relaxed);
     }
 }
 
@@ -239,7 +267,7 @@ mod tests {
         (1..=n)
             .map(|id| {
                 let g = Box::leak(Box::new(G::new(Stack { lo: NonNull::dangling(), size: 0 })));
-                g.id.set(id);
+                g.set_id(id);
                 // SAFETY: leaked.
                 unsafe { Gp::new(NonNull::from(g)) }
             })
@@ -247,14 +275,14 @@ mod tests {
     }
 
     fn ids(queue: &GQueue) -> Vec<u64> {
-        queue.iter().map(|g| g.id.get()).collect()
+        queue.iter().map(|g| g.id()).collect()
     }
 
     #[test]
     fn lists_are_last_in_first_out() {
         let (mut list, g) = (GList::new(), tasks(3));
         g.iter().for_each(|&g| list.push(g));
-        let order: Vec<u64> = std::iter::from_fn(|| list.pop()).map(|g| g.id.get()).collect();
+        let order: Vec<u64> = std::iter::from_fn(|| list.pop()).map(|g| g.id()).collect();
         assert_eq!(order, [3, 2, 1]);
     }
 

@@ -17,6 +17,7 @@
 //! This version runs all tasks on one thread. The types are those of many.
 
 mod blocking;
+mod dump;
 mod g;
 mod join;
 mod m;
@@ -31,6 +32,7 @@ mod sysmon;
 mod task;
 
 pub use blocking::blocking;
+pub use dump::{Metrics, dump_tasks, metrics};
 pub use g::TaskId;
 pub use proc::yield_now;
 pub use task::{Builder, JoinHandle, spawn};

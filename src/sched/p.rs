@@ -1,5 +1,6 @@
 //! `P`: what a thread needs to run tasks, one for each that may run at once.
 
+use super::dump::{Counts, count};
 use super::g::{GList, Gp};
 use super::m::M;
 use super::runq::RunQueue;
@@ -7,7 +8,7 @@ use super::sysmon::Seen;
 use crate::poll::Waiter;
 use core::cell::{Cell, UnsafeCell};
 use core::ptr;
-use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 /// After so many dispatches, at least, a busy thread looks at the poller and the global queue (Go's
 /// figure, there for the global queue; a prime, so that it falls in with no pattern).
@@ -24,8 +25,9 @@ pub(crate) const GFREE: u32 = 64;
 #[repr(align(128))]
 pub(crate) struct P {
     pub runq: RunQueue,
-    /// Dispatches; sysmon reads it, too.
-    schedtick: AtomicU32,
+    /// Dispatches; the monitor reads it, too.
+    schedtick: AtomicU64,
+    pub counts: Counts,
     /// The monitor's.
     pub seen: Seen,
     /// Dispatches until it looks beyond its own queue again.
@@ -48,7 +50,8 @@ impl P {
     pub const fn new() -> P {
         P {
             runq: RunQueue::new(),
-            schedtick: AtomicU32::new(0),
+            schedtick: AtomicU64::new(0),
+            counts: Counts::new(),
             seen: Seen::new(),
             until_look: Cell::new(FAIRNESS),
             in_a_row: Cell::new(0),
@@ -75,13 +78,13 @@ impl P {
     /// Counts a dispatch. `true`: it is time to look beyond the own queue.
     #[inline]
     pub fn tick(&self) -> bool {
-        self.schedtick.store(self.schedtick.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+        count(&self.schedtick);
         self.until_look.set(self.until_look.get() - 1);
         self.until_look.get() == 0
     }
 
     /// The count of dispatches. For the monitor.
-    pub fn ticks(&self) -> u32 {
+    pub fn ticks(&self) -> u64 {
         self.schedtick.load(Ordering::Relaxed)
     }
 

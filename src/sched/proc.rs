@@ -13,6 +13,7 @@
 //! A thread without work becomes *the* poller, if there is none, and blocks there without a P. The
 //! others sleep. What the poll brings is run by that same thread.
 
+use super::dump::{self, count};
 use super::g::{GList, GQueue, Gp, Stack, Status, WaitReason};
 use super::join::Handle;
 use super::m::{After, M, acquirem, getm, releasem};
@@ -178,7 +179,7 @@ pub(crate) fn current() -> Option<Gp> {
 
 /// The running task's number and stack: for reports of panics and overflows.
 pub(crate) fn running() -> Option<(u64, Stack)> {
-    current().map(|g| (g.id.get(), g.stack))
+    current().map(|g| (g.id(), g.stack))
 }
 
 /// Bytes of a page, as the kernel told.
@@ -206,15 +207,18 @@ pub(crate) fn gopark<F: FnOnce(Gp) -> bool>(reason: WaitReason, commit: F) {
         // out, once, before the task can run again.
         let commit = unsafe { data.cast::<F>().read() };
         g.casgstatus(Status::Running, Status::Waiting);
-        let parked = commit(g);
-        if !parked {
+        if !commit(g) {
             g.casgstatus(Status::Waiting, Status::Running);
+            return false;
         }
-        parked
+        if let Some(p) = getm().p.get() {
+            count(&p.counts.parks);
+        }
+        true
     }
     let m = acquirem();
     let g = running_on(m);
-    g.set_wait_reason(reason);
+    g.set_wait_reason(reason, sysmon::coarse_now());
     let mut commit = ManuallyDrop::new(commit);
     mcall(m, g, After { call: after::<F>, data: (&raw mut commit).cast() });
 }
@@ -267,6 +271,9 @@ pub(super) fn goexit(mut handle: Handle) -> ! {
 pub(super) fn start(g: Gp, from: Status) {
     g.casgstatus(from, Status::Runnable);
     let m = acquirem();
+    if let Some(p) = m.p.get() {
+        count(&p.counts.spawns);
+    }
     runqput(m, g);
     wakep();
     releasem();
@@ -288,7 +295,10 @@ pub(super) fn gfget(need: usize) -> Result<(Gp, Status), Errno> {
     if need > stacks.closure_limit() {
         return Err(Errno::E2BIG);
     }
-    Ok((stacks.make()?, Status::Idle))
+    let g = stacks.make()?;
+    drop(stacks);
+    dump::add(g);
+    Ok((g, Status::Idle))
 }
 
 /// Takes dead tasks that other Ps had too many of.
@@ -572,6 +582,7 @@ fn steal(m: &M, p: &P) -> Option<Gp> {
                 continue;
             }
             if let Some(word) = p.runq.steal(&victim.runq) {
+                count(&p.counts.steals);
                 return Some(task(word));
             }
             if round == STEAL_ROUNDS {
@@ -650,6 +661,11 @@ fn give_up_p(m: &'static M, p: &'static P) -> Option<Gp> {
 
 fn take_idle_p() -> Option<&'static P> {
     SCHED.idle.lock().take_p()
+}
+
+/// Threads that run tasks, asleep or not.
+pub(super) fn threads() -> u32 {
+    SCHED.idle.lock().nm
 }
 
 /// For the monitor: whether no thread has a P.

@@ -5,6 +5,7 @@
 //! late. While the program is idle it sleeps without a limit, and while the program is busy and all
 //! goes well it wakes up every 10 ms.
 
+use super::dump::{count, on_quit};
 use super::g::{Gp, Status};
 use super::m::{After, M, acquirem, getm};
 use super::p::P;
@@ -13,11 +14,11 @@ use crate::arch;
 use crate::rt::clock::nanotime;
 use crate::sys::futex::{Scope, futex_wait, futex_wake};
 use crate::sys::process::getpid;
-use crate::sys::signal::{SIGURG, SaFlags, SigSet, Sigaction, Siginfo, rt_sigaction, tgkill};
+use crate::sys::signal::{SIGQUIT, SIGURG, SaFlags, SigSet, Sigaction, Siginfo, rt_sigaction, tgkill};
 use crate::sys::time::{Timespec, nanosleep};
 use core::ffi::c_void;
 use core::ptr;
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 
 /// How long a task may run while others wait (Go: `forcePreemptNS`).
 const SLICE: i64 = 10_000_000;
@@ -41,12 +42,22 @@ const ROOM: usize = 1024;
 static ASLEEP: AtomicU32 = AtomicU32::new(0);
 static STARTED: AtomicBool = AtomicBool::new(false);
 
+/// The monitor's last reading of the clock, in ns; 0 before the first.
+static NOW: AtomicI64 = AtomicI64::new(0);
+
+/// About now, 10 ms late at most, for the price of a load; 0 while there is no monitor.
+#[inline]
+pub(super) fn coarse_now() -> i64 {
+    NOW.load(Ordering::Relaxed)
+}
+
 /// Starts the monitor, once. If there is no thread to be had, tasks are not preempted, and the next call
 /// tries again.
 pub(super) fn start() {
     if STARTED.load(Ordering::Relaxed) || STARTED.swap(true, Ordering::Relaxed) {
         return;
     }
+    NOW.store(nanotime(), Ordering::Relaxed);
     arch::preempt_init(preempted);
     // Restarting: a preempted task must not see EINTR from a call that blocks its thread.
     let flags = SaFlags::SIGINFO | SaFlags::ONSTACK | SaFlags::RESTART;
@@ -54,6 +65,9 @@ pub(super) fn start() {
     // SAFETY: the handler is async-signal-safe; SIGURG is ignored by default, and nobody else's in a
     // freestanding program.
     let handled = unsafe { rt_sigaction(SIGURG, Some(&handler)) };
+    let quit = Sigaction::handler(on_quit, arch::rt_sigreturn, flags, SigSet::EMPTY);
+    // SAFETY: as above, and SIGQUIT would end the program anyway.
+    let _ = unsafe { rt_sigaction(SIGQUIT, Some(&quit)) };
     if handled.is_err() || M::spawn_monitor(monitor).is_err() {
         STARTED.store(false, Ordering::Relaxed);
     }
@@ -63,6 +77,7 @@ pub(super) fn start() {
 #[inline]
 pub(super) fn wake() {
     if ASLEEP.load(Ordering::SeqCst) != 0 && ASLEEP.swap(0, Ordering::SeqCst) != 0 {
+        NOW.store(nanotime(), Ordering::Relaxed); // it has stood still
         // The word is static: the call cannot fail.
         let _ = futex_wake(&ASLEEP, 1, Scope::Private);
     }
@@ -75,6 +90,7 @@ fn monitor() -> ! {
     loop {
         let _ = nanosleep(&Timespec::from_nanos(delay), None);
         let now = nanotime();
+        NOW.store(now, Ordering::Relaxed);
         let (mut moved, mut busy) = (false, 0);
         for p in proc::allp() {
             moved |= p.seen.look(p, now);
@@ -125,14 +141,14 @@ fn preempt_long(pid: i32, now: i64, slice: i64) {
 
 /// What the monitor saw of a P. Its own, and nobody else's.
 pub(crate) struct Seen {
-    tick: AtomicU32,
-    /// When it saw that tick first, in units of 2^20 ns.
-    since: core::sync::atomic::AtomicI64,
+    tick: AtomicU64,
+    /// When it saw that tick first, in ns.
+    since: AtomicI64,
 }
 
 impl Seen {
     pub const fn new() -> Seen {
-        Seen { tick: AtomicU32::new(0), since: core::sync::atomic::AtomicI64::new(0) }
+        Seen { tick: AtomicU64::new(0), since: AtomicI64::new(0) }
     }
 
     /// Whether a task has been dispatched since the last look.
@@ -173,6 +189,9 @@ unsafe extern "C" fn on_preempt(_: i32, _: *mut Siginfo, ucontext: *mut c_void) 
 extern "C" fn preempted() {
     unsafe fn after(_: *mut (), g: Gp) -> bool {
         g.casgstatus(Status::Running, Status::Runnable);
+        if let Some(p) = getm().p.get() {
+            count(&p.counts.preemptions);
+        }
         globrunqput(g);
         wakep();
         true

@@ -129,7 +129,7 @@ where
     let slot = place::<F, T>(g);
     // SAFETY: below the control block on a stack that no task runs on; `gfget` checked the size.
     unsafe { slot.write(Slot { closure: ManuallyDrop::new(f) }) };
-    g.id.set(LAST_ID.fetch_add(1, Ordering::Relaxed) + 1);
+    g.set_id(LAST_ID.fetch_add(1, Ordering::Relaxed) + 1);
     g.join.reset();
     // SAFETY: below the slot is the rest of the stack, unused.
     let context = unsafe { Context::new(slot.cast(), run::<F, T>, slot.cast()) };
@@ -219,7 +219,7 @@ impl<T> JoinHandle<T> {
     /// The task's number.
     pub fn id(&self) -> TaskId {
         // The control block is not reused before this handle is gone, and numbers begin at 1.
-        TaskId(NonZeroU64::new(self.g.id.get()).unwrap_or(NonZeroU64::MIN))
+        TaskId(NonZeroU64::new(self.g.id()).unwrap_or(NonZeroU64::MIN))
     }
 }
 
