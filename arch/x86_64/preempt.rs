@@ -77,7 +77,7 @@ pub unsafe fn interrupted_sp(ucontext: *mut c_void) -> usize {
     unsafe { ucontext.byte_add(UC_RSP).cast::<usize>().read() }
 }
 
-/// Makes the interrupted code call [`async_preempt`] when the handler returns.
+/// Makes the interrupted code call `async_preempt` when the handler returns.
 ///
 /// # Safety
 /// As [`interrupted_sp`]; the interrupted stack must have [`preempt_frame`] bytes of room and what the
