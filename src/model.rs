@@ -5,3 +5,5 @@
 mod fdmutex;
 #[path = "sched/join.rs"]
 mod join;
+#[path = "sync/models.rs"]
+mod sync;
