@@ -8,7 +8,8 @@
 //! |---|---|
 //! | `mutex.rs`, `rwlock.rs`, `locks.rs` | the words of the locks, and the locks |
 //! | `once.rs`, `waitgroup.rs`, `condvar.rs`, `semaphore.rs`, `barrier.rs` | one each |
-//! | `chan/` | channels and `select!` |
+//! | `chan.rs`, `channel.rs`, `errors.rs`, `memory.rs` | channels: under the lock, the handles, their errors, where they live |
+//! | `select.rs`, `selectgo.rs` | `select!`: the macro with its arms, the choice |
 //! | `waitlist.rs`, `park.rs` | lists of parked tasks, deadlines |
 //! | `models.rs`, `park_model.rs` | the same under the model checker |
 //!
@@ -16,19 +17,29 @@
 //! then the rows of the scheduler's table of semaphores; then its run queues and timers. A task is
 //! readied with no lock held but, by `Condvar::wait`, its own list's.
 
+#[doc(hidden)] // what `select!` expands to
+#[path = "select.rs"]
+pub mod __select;
 mod barrier;
+mod chan;
+mod channel;
 mod condvar;
+mod errors;
 mod locks;
+mod memory;
 mod mutex;
 mod once;
 mod park;
 mod rwlock;
+mod selectgo;
 mod semaphore;
 mod waitgroup;
 mod waitlist;
 
 pub use barrier::Barrier;
+pub use channel::{Iter, Receiver, Sender, channel, try_channel};
 pub use condvar::{Condvar, WaitTimeoutResult};
+pub use errors::{RecvTimeoutError, SendError, SendTimeoutError, TryRecvError, TrySendError};
 pub use locks::{Mutex, MutexGuard, RawMutex, RawRwLock, RwLock, RwLockReadGuard, RwLockWriteGuard};
 pub use once::{Once, OnceLock};
 pub use semaphore::Semaphore;

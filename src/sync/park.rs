@@ -85,8 +85,8 @@ impl Claim {
         gopark(reason, move |_| {
             // SAFETY: the frame is there: nobody can claim the task before `release`, but the timer.
             let armed = when == NEVER || unsafe { Self::arm(this, when) };
-            // From here on the task may be running, but not out of its frame: it comes to the locks
-            // that `release` opens first.
+            // From here on the task may be running, and out of its frame as soon as `release` has
+            // unlocked what it asks for first.
             release();
             armed
         });
