@@ -21,6 +21,9 @@ const BACKLOG: i32 = 4096;
 const BACKOFF_FIRST: Duration = Duration::from_millis(5);
 const BACKOFF_LONGEST: Duration = Duration::from_millis(160);
 
+/// Buffers that the kernel takes in one call (`UIO_MAXIOV`); with more it fails with `EINVAL`.
+const IOV_MAX: usize = 1024;
+
 fn tcp_socket(addr: &SocketAddr) -> Result<RawFd, Error> {
     let family = match addr {
         SocketAddr::V4(_) => Family::INET,
@@ -235,6 +238,9 @@ impl TcpStream {
     /// # Errors
     /// As [`TcpStream::read`].
     pub fn read_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> Result<usize, Error> {
+        // Also for the length: less than that came means that there is no more.
+        let count = bufs.len().min(IOV_MAX);
+        let bufs = bufs.get_mut(..count).unwrap_or_default();
         let len = bufs.iter().map(|b| b.len()).sum();
         if len == 0 {
             return Ok(0);
@@ -287,6 +293,7 @@ impl TcpStream {
     /// # Errors
     /// As [`TcpStream::write`].
     pub fn write_vectored(&self, bufs: &[IoSlice<'_>]) -> Result<usize, Error> {
+        let bufs = bufs.get(..IOV_MAX).unwrap_or(bufs);
         let len = bufs.iter().map(|b| b.len()).sum();
         if len == 0 {
             return Ok(0);

@@ -248,3 +248,55 @@ fn field(pd: &PollDesc, offset: usize) -> NonNull<Timer> {
     // SAFETY: `offset` is that of a field, within the descriptor.
     unsafe { NonNull::from(pd).byte_add(offset).cast() }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::poll::{Linux, WakeList};
+    use crate::sys::fd::{OFlags, close, pipe2};
+
+    /// Nobody waits here.
+    #[derive(Default)]
+    struct Nobody;
+
+    impl Scheduler for Nobody {
+        type Waiter = NonNull<u32>;
+        type List = Nobody;
+
+        fn park(&self, _: impl FnOnce(NonNull<u32>) -> bool) {
+            unreachable!()
+        }
+
+        fn ready(&self, _: NonNull<u32>) {
+            unreachable!()
+        }
+    }
+
+    impl WakeList<NonNull<u32>> for Nobody {
+        fn push(&mut self, _: NonNull<u32>) {
+            unreachable!()
+        }
+    }
+
+    #[test]
+    fn sequence_number_wraps() {
+        let [reader, writer] = pipe2(OFlags::CLOEXEC).unwrap();
+        let p = Netpoll::new(Linux::new(), Nobody);
+        let pd = p.open(reader).unwrap();
+        pd.deadlines.lock().rseq = u32::MAX - 1;
+        let far = p.kernel.nanotime() + 3_600_000_000_000;
+        let seq = || pd.deadlines.lock().rseq;
+        p.set_deadline(pd, Side::Read, Some(far)).unwrap();
+        assert_eq!(seq(), u32::MAX);
+        p.set_deadline(pd, Side::Read, Some(far + 1)).unwrap();
+        assert_eq!(seq(), 0);
+        let mut woken = Woken { list: Nobody, delta: 0, others: false };
+        p.deadline_passed(pd, Mode::Read, u32::MAX, &mut woken);
+        assert_eq!(p.reset(pd, Mode::Read), Ok(()), "the timer from before the wrap is stale");
+        p.deadline_passed(pd, Mode::Read, 0, &mut woken);
+        assert_eq!(p.reset(pd, Mode::Read), Err(Error::Timeout), "the one behind it is not");
+        p.unblock(pd).unwrap();
+        p.close(pd);
+        close(reader).and(close(writer)).unwrap();
+    }
+}

@@ -205,3 +205,27 @@ impl PollDesc {
         self.info.swap((generation as u64) << info::GENERATION, SeqCst); // a swap as in `open`
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::{EpollFlags, PollDesc, SeqCst, info};
+
+    unsafe fn never(_: core::ptr::NonNull<super::Timer>, _: u32, _: *mut ()) {}
+
+    /// 2^32 reuses of one slot: the generation starts again at 1, since 0 is the break's.
+    #[test]
+    fn generation_wraps_past_zero() {
+        let pd = PollDesc::new(5, [never; 2]);
+        assert_eq!(pd.data(), 1 << 32 | 5);
+        let last = u32::MAX;
+        pd.info.store((last as u64) << info::GENERATION, SeqCst);
+        pd.publish(info::CLOSING | info::OUT_ARMED | info::FAILED, 0);
+        assert_eq!(pd.data(), (last as u64) << 32 | 5);
+        assert!(pd.note(last, EpollFlags::ERR));
+        assert!(pd.hangup_seen());
+        pd.next_generation();
+        assert_eq!(pd.data(), 1 << 32 | 5);
+        assert!(!pd.note(last, EpollFlags::HUP), "stale");
+        assert_eq!(pd.info.load(SeqCst), 1 << info::GENERATION, "no flag crosses");
+    }
+}

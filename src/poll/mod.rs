@@ -25,7 +25,7 @@
 //! # Orderings
 //! Pairs of "store mine, then load yours" keep wake-ups from being lost. Both sides of each are
 //! `SeqCst`; acquire and release alone would lose one now and then (golang/go#45211).
-//! * waiter: semaphore := wait, then load info / closer, deadline: store info, then swap
+//! * waiter: semaphore := wait, then load the info word / closer, deadline: store info, then swap
 //!   the semaphore.
 //! * breaker: publish work, then set the wake flag / poller: clear the flag, then look for work. Both
 //!   by a swap, so that the work itself needs no more than a lock or a release store.
@@ -53,8 +53,8 @@ use core::fmt;
 /// A waiting task, one machine word: a task's address, an index, a boxed waker.
 ///
 /// # Safety
-/// `from_word(into_word(w))` must be `w` again, and the word must be none of 0, 1 and 2, which the
-/// semaphores use for nil, ready and wait.
+/// `from_word(into_word(w))` must be `w` again, also on another thread than the one that parked, and
+/// the word must be none of 0, 1 and 2, which the semaphores use for nil, ready and wait.
 pub unsafe trait Waiter: Copy {
     /// The task as a word greater than 2.
     fn into_word(self) -> usize;

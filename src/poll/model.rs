@@ -84,7 +84,7 @@ impl Kernel for Os {
     fn close(&self, _: RawFd) {}
 
     fn nanotime(&self) -> i64 {
-        self.now.load(core::sync::atomic::Ordering::Relaxed)
+        self.now.load(Ordering::Relaxed)
     }
 
     fn map(&self, len: usize) -> Result<NonNull<u8>, Errno> {
@@ -194,7 +194,7 @@ fn waiter_and_event() {
 /// M1, I2: whoever waits when the close begins, or begins to wait after it, is told.
 ///
 /// Fails with: no second check in `block`; that check's load, or `publish`'s exchange and `unblock`'s
-/// load, no longer `SeqCst`; CLOSING published behind the two unblocks.
+/// load, or `block`'s exchange, no longer `SeqCst`; CLOSING published behind the two unblocks.
 #[test]
 fn waiter_and_close() {
     check(|| {
@@ -209,7 +209,7 @@ fn waiter_and_close() {
 
 /// M1, I3 and I7: event and close at once. Each park has one wake, and nobody is left in the count.
 ///
-/// Fails with: `unblock` returning the word without having exchanged it.
+/// Fails with: `unblock` returning the word without having exchanged it; the commit not counting.
 #[test]
 fn waiter_and_event_and_close() {
     check(|| {
@@ -227,6 +227,23 @@ fn waiter_and_event_and_close() {
     });
 }
 
+/// M2: the deadline passes on a waiter, wherever it meets it.
+///
+/// Fails with: `deadline_passed` waking before it publishes.
+#[test]
+fn waiter_and_timer() {
+    check(|| {
+        let p = poller(Os::default());
+        p.open(10).unwrap();
+        p.set_deadline(pd(&p), Side::Read, Some(100)).unwrap();
+        p.kernel.now.store(100, Ordering::Relaxed);
+        let poller = spawn(&p, |p| poll(p, None)); // fires
+        assert_eq!(p.wait(pd(&p), Mode::Read), Err(Error::Timeout));
+        poller.join().unwrap();
+        assert_eq!(p.waiters(), 0);
+    });
+}
+
 /// M2, I4: a timer that is on its way when its deadline is moved on does nothing any more.
 ///
 /// Fails with: no comparison of sequence numbers in `deadline_passed`; no counting up in `rearm`.
@@ -236,7 +253,7 @@ fn stale_timer_and_rearm() {
         let p = poller(Os::default());
         p.open(10).unwrap();
         p.set_deadline(pd(&p), Side::Read, Some(100)).unwrap();
-        p.kernel.now.store(100, core::sync::atomic::Ordering::Relaxed);
+        p.kernel.now.store(100, Ordering::Relaxed);
         let poller = spawn(&p, |p| poll(p, None)); // fires
         p.set_deadline(pd(&p), Side::Read, Some(1000)).unwrap();
         assert_eq!(p.reset(pd(&p), Mode::Read), Ok(()), "no timeout after the change");
@@ -256,7 +273,7 @@ fn waiter_and_timer_and_rearm() {
         let p = poller(Os::default());
         p.open(10).unwrap();
         p.set_deadline(pd(&p), Side::Read, Some(100)).unwrap();
-        p.kernel.now.store(100, core::sync::atomic::Ordering::Relaxed);
+        p.kernel.now.store(100, Ordering::Relaxed);
         let poller = spawn(&p, |p| poll(p, None)); // fires
         let setter = spawn(&p, |p| {
             p.set_deadline(pd(p), Side::Read, Some(1000)).unwrap();
@@ -298,8 +315,8 @@ fn stale_event_and_reuse() {
 /// M4, I8: two threads set timers, each perhaps earlier than what a poll may be sleeping for. It ends up in a
 /// sleep that ends with the earliest.
 ///
-/// Fails with: `epoll_sleep` reading the next time before it counts itself; `wake_for_timer` or the
-/// count not `SeqCst`; `Timers::set` never saying "earlier".
+/// Fails with: `epoll_sleep` reading the next time before it counts itself; any access to the count or
+/// to the first time not `SeqCst`; `Timers::set` never saying "earlier".
 #[test]
 fn two_timers_and_a_sleeper() {
     check(|| {
@@ -320,8 +337,7 @@ fn two_timers_and_a_sleeper() {
 /// M4, I8: two threads publish work, by no more than a release store, and break. The poll that sleeps
 /// returns to see the work of both, also of the one whose break was merged with the other's.
 ///
-/// Fails with: `break_` a compare-exchange, or `clear_break` a store; the flag not looked at, or before
-/// the poll counts itself... see `break_eaten_by_another_poll`.
+/// Fails with: `break_` a compare-exchange; `clear_break` a store; `break_`'s swap relaxed.
 #[test]
 fn two_breaks_and_a_sleeper() {
     check(|| {
@@ -344,8 +360,8 @@ fn two_breaks_and_a_sleeper() {
 /// A poll that does not block takes the break's edge from under the one that does, or before that goes to
 /// sleep: it gives the edge back, or leaves the flag.
 ///
-/// Fails with: `eat_break` clearing the flag always; never writing again; the sleeper counting itself
-/// behind its look at the flag; count or flag not `SeqCst`.
+/// Fails with: `eat_break` clearing the flag always, or never writing again; the sleeper not looking at
+/// the flag, or before it counts itself; any access to count or flag not `SeqCst`.
 #[test]
 fn break_eaten_by_another_poll() {
     check(|| {

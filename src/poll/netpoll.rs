@@ -212,8 +212,9 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
         self.cache.free(pd);
     }
 
-    /// What makes operations in direction `mode` useless right now (Go: `netpollcheckerr`): closing before an expired deadline before a hopeless descriptor, which
-    /// only readers are told of; a writer's own call reports a better error (golang/go#30624).
+    /// What makes operations in direction `mode` useless right now (Go: `netpollcheckerr`): closing
+    /// before an expired deadline before a hopeless descriptor, which only readers are told of; a
+    /// writer's own call reports a better error (golang/go#30624).
     ///
     /// # Errors
     /// [`Error::Closing`], [`Error::Timeout`], [`Error::NotPollable`], or the poller's failure.
@@ -370,9 +371,12 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
     /// by somebody). In the second case every task parked here is in no list but readied, and its wait
     /// returns the same error, as does every operation from then on.
     pub fn netpoll(&self, delay: i64) -> Result<(S::List, i32), Error> {
-        self.init()?;
         let mut woken = Woken { list: S::List::default(), delta: 0, others: false };
+        // Before all else: timers fire even where the poller cannot be made.
         let now = self.expire(&mut woken);
+        if let Err(e) = self.init() {
+            return if woken.is_empty() { Err(e) } else { Ok((woken.list, woken.delta)) };
+        }
         let mut events = [const { MaybeUninit::<EpollEvent>::uninit() }; EVENTS];
         let slept = delay != 0 && woken.is_empty();
         let n = if self.failed.load(Ordering::SeqCst) != 0 {

@@ -5,6 +5,7 @@ use super::{Env, PANICKED, clock, exit};
 use crate::sched::{Builder, proc};
 use core::fmt::Write;
 use core::panic::PanicInfo;
+use core::sync::atomic::{AtomicU64, Ordering};
 use linux_raw_sys::auxvec::{AT_PAGESZ, AT_SYSINFO_EHDR};
 
 /// The page size to assume of a kernel that does not tell (all of them do).
@@ -66,16 +67,33 @@ pub unsafe fn __entry(block: *const usize, builder: Builder, main: fn(Env) -> i3
     proc::run_main(page, builder.stack_bytes(), move || main(env))
 }
 
-/// Prints the panic with its task's number and ends the process with status 101.
+/// Prints the panic with its task's number and ends the process with status 101. A message that panics
+/// itself while it is formatted is left out; the places of both panics are named.
 #[doc(hidden)]
 pub fn __task_panic(info: &PanicInfo<'_>) -> ! {
+    /// The task that panicked last, counted from 2; 1 is the scheduler.
+    static PANICKING: AtomicU64 = AtomicU64::new(0);
+
     let mut message = Message::urgent();
-    match proc::running() {
-        Some((id, _)) => message.push("task ").push_number(id).push(" "),
-        None => message.push("scheduler "),
+    let me = match proc::running() {
+        Some((id, _)) => {
+            message.push("task ").push_number(id);
+            id + 1
+        }
+        None => {
+            message.push("scheduler");
+            1
+        }
     };
-    // `info` prints as `panicked at FILE:LINE:COLUMN:` and the message.
-    let _ = write!(message, "{info}");
-    message.push("\n").flush();
+    message.push(" panicked at ");
+    if let Some(location) = info.location() {
+        let _ = write!(message, "{location}");
+    }
+    // Written before the user's code may panic again.
+    message.push(":\n").flush();
+    if PANICKING.swap(me, Ordering::Relaxed) != me {
+        let _ = write!(message, "{}", info.message());
+        message.push("\n").flush();
+    }
     exit(PANICKED)
 }

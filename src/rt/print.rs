@@ -3,12 +3,13 @@
 //! The runtime itself prints text and numbers ([`Line`]) and formats nothing: `core::fmt` is
 //! larger than a small program, and is linked where the user formats.
 
+use crate::sched::proc;
 use crate::sched::sema::{semacquire, semrelease};
 use crate::sys::fd::{PollFd, PollFlags, ppoll, write};
 use crate::sys::{Errno, RawFd};
 use core::cell::UnsafeCell;
 use core::fmt;
-use core::sync::atomic::AtomicU32;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 const STDOUT: RawFd = 1;
 const STDERR: RawFd = 2;
@@ -50,8 +51,10 @@ impl Buffer {
 /// which runs the user's code, holds no lock; only a message longer than the buffer does.
 pub(super) struct Message {
     fd: RawFd,
-    /// The output is ours until the message ends.
+    /// The output is ours, and written to, until the message ends.
     locked: bool,
+    /// It must be given back then.
+    owned: bool,
     /// Printed without asking for the output.
     urgent: bool,
     buffer: Buffer,
@@ -59,7 +62,7 @@ pub(super) struct Message {
 
 impl Message {
     fn new(fd: RawFd) -> Message {
-        Message { fd, locked: false, urgent: false, buffer: Buffer::new() }
+        Message { fd, locked: false, owned: false, urgent: false, buffer: Buffer::new() }
     }
 
     /// For stderr, from anywhere: the scheduler, a signal handler, a panic. Waits for nobody.
@@ -71,8 +74,7 @@ impl Message {
         let mut rest = self.buffer.fill(s.as_bytes());
         while !rest.is_empty() {
             if !self.locked && !self.urgent {
-                lock();
-                self.locked = true;
+                self.lock();
                 begun().write_out_if(self.fd == STDOUT);
             }
             self.flush();
@@ -99,15 +101,26 @@ impl Message {
             return self.flush();
         }
         if !self.locked {
-            lock();
+            self.lock();
             let text = self.buffer.filled();
             if self.fd == STDOUT && !text.contains(&b'\n') && begun().hold(text) {
-                return unlock();
+                return self.unlock();
             }
             begun().write_out_if(self.fd == STDOUT);
         }
         self.flush();
-        unlock();
+        self.unlock();
+    }
+
+    fn lock(&mut self) {
+        self.owned = lock();
+        self.locked = true;
+    }
+
+    fn unlock(&self) {
+        if self.owned {
+            unlock();
+        }
     }
 }
 
@@ -121,11 +134,24 @@ impl fmt::Write for Message {
 /// One for the output: whoever has it may write. Tasks park for it.
 static OUTPUT: AtomicU32 = AtomicU32::new(1);
 
-fn lock() {
+/// The number of the task that has the output, or 0. Only that task finds its own number here, so the
+/// word orders nothing and is right for whoever compares it with himself.
+static OWNER: AtomicU64 = AtomicU64::new(0);
+
+/// Takes the output. `false`: the task has it already, by a message that is being formatted right now
+/// (its `Display` prints something itself); it is that message's to give back.
+fn lock() -> bool {
+    let me = proc::running().map_or(0, |(id, _)| id);
+    if me != 0 && OWNER.load(Ordering::Relaxed) == me {
+        return false;
+    }
     semacquire(&OUTPUT);
+    OWNER.store(me, Ordering::Relaxed);
+    true
 }
 
 fn unlock() {
+    OWNER.store(0, Ordering::Relaxed);
     semrelease(&OUTPUT);
 }
 
@@ -180,9 +206,11 @@ pub fn __print(fd: RawFd, args: fmt::Arguments<'_>) {
 /// Writes out a line begun by `print!` on stdout. Happens by itself at the newline and when the
 /// program ends.
 pub fn flush_stdout() {
-    lock();
+    let owned = lock();
     begun().write_out_if(true);
-    unlock();
+    if owned {
+        unlock();
+    }
 }
 
 /// At the end of the process.

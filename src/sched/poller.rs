@@ -1,11 +1,12 @@
 //! The poller's view of this scheduler, and the runtime's one poller.
 
 use super::g::{GQueue, Gp, WaitReason};
-use super::proc::{gopark, goready, injectglist, set_poller};
+use super::proc::{gopark, goready, injectglist, set_poller, yield_now};
 use crate::poll::{Linux, Netpoll, Scheduler};
 use crate::rt::clock::nanotime;
 use crate::sys::time::{Timespec, nanosleep};
 use crate::timer::{NEVER, Timer};
+use core::cell::Cell;
 use core::ptr::NonNull;
 
 /// This scheduler, for [`Netpoll`].
@@ -80,6 +81,8 @@ struct Sleeper {
 
 /// Parks the running task until `when` (absolute ns).
 pub(crate) fn sleep_until(when: i64) {
+    // `NEVER` would be no timer: the end of time, though 292 years away, is one.
+    let when = when.min(NEVER - 1);
     unsafe fn fire(timer: NonNull<Timer>, _: u32, context: *mut ()) {
         // SAFETY: the timer is the first field of a `Sleeper`, whose task is parked until it is readied
         // below; `context` is that of the poll that fires it.
@@ -92,7 +95,10 @@ pub(crate) fn sleep_until(when: i64) {
     while nanotime() < when {
         let sleeper = Sleeper { timer: Timer::new(fire), g: super::proc::getg() };
         let timer = NonNull::from(&sleeper).cast();
+        let armed = Cell::new(false);
         gopark(WaitReason::Sleep, |_| {
+            // Before the timer is: behind that this frame may be running again, elsewhere.
+            armed.set(true);
             // SAFETY: the frame stays until the timer has fired: nobody else readies this task.
             match unsafe { netpoll.timers().set(netpoll.kernel(), timer, when, 0) } {
                 Ok(earlier) => {
@@ -101,8 +107,14 @@ pub(crate) fn sleep_until(when: i64) {
                     }
                     true
                 }
-                Err(_) => false, // no memory for the heap: go on, and try again
+                Err(_) => {
+                    armed.set(false);
+                    false
+                }
             }
         });
+        if !armed.get() {
+            yield_now(); // no memory for the heap: try again, behind all others
+        }
     }
 }

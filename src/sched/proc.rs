@@ -295,6 +295,7 @@ fn find_runnable(p: &P) -> Gp {
         if !poll(true) {
             deadlock();
         }
+        p.schedtick.set(0); // it has just been looked at, and all queues had been empty
     }
 }
 

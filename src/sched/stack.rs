@@ -26,6 +26,9 @@ pub(crate) const DEFAULT_STACK: usize = 64 << 10;
 /// The least that can be asked for: the guard, and room for formatting a panic.
 pub(crate) const MIN_STACK: usize = 16 << 10;
 
+/// The most: a slab of such stacks is more than any address space, and still a number of bytes.
+const MAX_STACK: usize = 1 << 40;
+
 /// Slots of the first slab; each further one is twice as large, up to [`MAX_SLOTS`].
 const FIRST_SLOTS: usize = 32;
 const MAX_SLOTS: usize = 1024;
@@ -70,7 +73,8 @@ impl StackPool {
     /// of a stack, rounded up to pages.
     pub fn configure(&mut self, page: usize, stack_size: usize) {
         self.page = page;
-        self.stack_size = (stack_size.max(MIN_STACK) + page - 1) & !(page - 1); // a power of two
+        let bytes = stack_size.clamp(MIN_STACK, MAX_STACK);
+        self.stack_size = (bytes + page - 1) & !(page - 1); // a page is a power of two
     }
 
     /// Bytes a task may use for its closure and result together: a quarter of the stack.

@@ -64,8 +64,8 @@ impl Builder {
         self
     }
 
-    /// Bytes of a task's stack, the guard page included; at least 16 KiB, rounded up to pages. A
-    /// program has one size for all its tasks: what counts is the builder given to
+    /// Bytes of a task's stack, the guard page included; at least 16 KiB, at most 1 TiB, rounded up to
+    /// pages. A program has one size for all its tasks: what counts is the builder given to
     /// [`entry!`](crate::entry). Untouched pages cost nothing.
     pub const fn stack_size(mut self, bytes: usize) -> Builder {
         self.stack_size = bytes;

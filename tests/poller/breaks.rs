@@ -141,7 +141,7 @@ fn break_between_events_loses_neither() {
 /// Sleepers that come and go while others break and poll: every break is answered.
 #[test]
 fn no_break_is_lost_among_threads() {
-    const ROUNDS: usize = 3_000;
+    const ROUNDS: usize = 20_000;
     let p = poller();
     p.kernel().hold();
     let (work, done) = (AtomicUsize::new(0), AtomicBool::new(false));

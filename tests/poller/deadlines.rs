@@ -294,8 +294,8 @@ fn earlier_deadline_interrupts_a_sleep_and_a_later_one_does_not() {
         assert!(p.kernel().calls().iter().all(|call| !matches!(call, crate::fake::Call::EventfdWrite(_))));
         p.set_deadline(pd, Side::Read, Some(4_000)).unwrap();
         p.kernel().advance(3_000);
+        assert_eq!(reader.finish(), Err(Error::Timeout));
         assert_eq!(sleeper.join().unwrap(), (vec![], vec![1]));
-        assert_eq!(reader.join(), Err(Error::Timeout));
     });
 }
 

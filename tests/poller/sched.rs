@@ -169,6 +169,12 @@ impl<T> Handle<'_, T> {
         self.settle();
     }
 
+    /// What the task returns in the end: another thread polls.
+    pub fn finish(self) -> T {
+        self.task.sleep_while(|state, _| state != State::Done);
+        self.thread.join().unwrap()
+    }
+
     /// What the task returned; fails if nobody wakes it.
     pub fn join(self) -> T {
         assert!(!self.settle(), "task {} is still parked", self.task.id);

@@ -1,0 +1,103 @@
+//! Opening files below the root, and nowhere else.
+
+use core::ffi::CStr;
+
+use netpoll::sys::fd::close;
+use netpoll::sys::fs::{AT_FDCWD, OFlags, OpenHow, ResolveFlags, openat, openat2};
+use netpoll::sys::{Errno, RawFd};
+
+/// How often a path is tried again that something was renamed on.
+const ATTEMPTS: usize = 8;
+
+/// Bytes of the longest file name, and its zero byte.
+const NAME: usize = 256;
+
+/// For reading. A FIFO is opened without waiting for a writer and a terminal is not adopted: what kind
+/// of file it is shows only then.
+const READING: OFlags = OFlags::NONBLOCK.union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
+
+/// An open file.
+pub struct File(RawFd);
+
+impl File {
+    /// The descriptor's number.
+    pub fn fd(&self) -> RawFd {
+        self.0
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        let _ = close(self.0); // read only: there is nothing that could fail late
+    }
+}
+
+/// The directory that is served. Open as long as the program runs.
+#[derive(Clone, Copy)]
+pub struct Root {
+    fd: RawFd,
+    /// `openat2` is there.
+    beneath: bool,
+}
+
+impl Root {
+    /// # Errors
+    /// `ENOENT`, `ENOTDIR`, `EACCES`, and others of openat(2).
+    pub fn open(path: &CStr) -> Result<Root, Errno> {
+        let fd = openat(AT_FDCWD, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, 0)?;
+        let mut root = Root { fd, beneath: true };
+        // Linux 5.6 has it, but an old sandbox may not know it and say that it is forbidden.
+        if let Err(Errno::ENOSYS | Errno::EPERM) = root.open_file(c".") {
+            root.beneath = false;
+        }
+        Ok(root)
+    }
+
+    /// Opens the file or directory at `path`, which begins with no slash, for reading. Symbolic links are
+    /// followed while they stay inside; without `openat2` they are not followed at all.
+    ///
+    /// # Errors
+    /// `EXDEV` for a path that leads outside, `ELOOP` for a link not to be followed, `EAGAIN` if renames
+    /// kept getting in the way, and others of openat(2).
+    pub fn open_file(&self, path: &CStr) -> Result<File, Errno> {
+        if !self.beneath {
+            return self.walk(path.to_bytes());
+        }
+        let how = OpenHow::new(READING, 0, ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS);
+        let mut result = Err(Errno::EAGAIN);
+        for _ in 0..ATTEMPTS {
+            result = openat2(self.fd, path, &how);
+            if !matches!(result, Err(Errno::EAGAIN | Errno::EINTR)) {
+                break;
+            }
+        }
+        result.map(File)
+    }
+
+    /// As [`Root::open_file`], name by name.
+    fn walk(&self, path: &[u8]) -> Result<File, Errno> {
+        let place = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mut names =
+            path.split(|&byte| byte == b'/').filter(|name| !matches!(*name, b"" | b".")).peekable();
+        let mut parent: Option<File> = None;
+        while let Some(name) = names.next() {
+            if name == b".." {
+                return Err(Errno::EXDEV);
+            }
+            let mut room = [0; NAME];
+            room.get_mut(..name.len()).ok_or(Errno::ENAMETOOLONG)?.copy_from_slice(name);
+            let name = CStr::from_bytes_until_nul(&room).map_err(|_| Errno::ENAMETOOLONG)?;
+            let flags = match names.peek() {
+                Some(_) => place,
+                None if path.ends_with(b"/") => READING | OFlags::NOFOLLOW | OFlags::DIRECTORY,
+                None => READING | OFlags::NOFOLLOW,
+            };
+            let dir = parent.as_ref().map_or(self.fd, File::fd);
+            parent = Some(File(openat(dir, name, flags, 0)?));
+        }
+        match parent {
+            Some(file) => Ok(file),
+            None => openat(self.fd, c".", READING | OFlags::DIRECTORY, 0).map(File),
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! The program `httpd`, from outside: real sockets, real files. And its parts that compute, for which a
+//! freestanding program has no test harness of its own.
+
+#[path = "../../src/bin/httpd/args.rs"]
+#[allow(dead_code)] // the usage line
+mod args;
+#[path = "../../src/bin/httpd/date.rs"]
+mod date;
+#[path = "../../src/bin/httpd/mime.rs"]
+mod mime;
+#[path = "../../src/bin/httpd/range.rs"]
+mod range;
+#[path = "../../src/bin/httpd/request.rs"]
+mod request;
+#[path = "../../src/bin/httpd/status.rs"]
+#[allow(dead_code)] // the program uses them all
+mod status;
+#[path = "../../src/bin/httpd/text.rs"]
+mod text;
+
+mod answers;
+mod connections;
+mod escapes;
+mod noise;
+mod parts;
+mod process;
+mod refusals;
+mod server;

@@ -1,0 +1,236 @@
+//! The README's programs: every block of code is written to the file that the comment above it names,
+//! built as a user would, outside this package, and run.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+use std::{env, fs, thread};
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+const README: &str = include_str!("../README.md");
+
+/// How long a program that was started may take for anything.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// The blocks by their files: `<!-- package/path -->`, then the fence.
+fn blocks() -> BTreeMap<&'static str, String> {
+    let mut blocks = BTreeMap::new();
+    let mut lines = README.lines();
+    let mut named = None;
+    while let Some(line) = lines.next() {
+        if let Some(language) = line.strip_prefix("```") {
+            let block: String =
+                lines.by_ref().take_while(|line| *line != "```").flat_map(|l| [l, "\n"]).collect();
+            match named.take() {
+                Some(name) => assert!(blocks.insert(name, block).is_none(), "{name} is there twice"),
+                None => assert_eq!(language, "sh", "a block without a file's name:\n{block}"),
+            }
+        } else {
+            named = line.strip_prefix("<!-- ").and_then(|line| line.strip_suffix(" -->"));
+        }
+    }
+    blocks
+}
+
+/// Replaces what must be there once.
+fn replaced(text: &str, from: &str, to: &str) -> String {
+    assert_eq!(text.matches(from).count(), 1, "{from} in\n{text}");
+    text.replace(from, to)
+}
+
+/// Where the packages and what cargo makes of them go.
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("readme")
+}
+
+/// Writes the README's files of `package`, which then depends on the crate as it is here. A manifest that
+/// shows only dependencies gets the rest that `cargo new` writes.
+fn write(package: &str, changed: impl Fn(&str, String) -> String) -> PathBuf {
+    let folder = folder().join(package);
+    for (name, block) in blocks() {
+        let Some(name) = name.strip_prefix(package).and_then(|name| name.strip_prefix('/')) else { continue };
+        let mut content = changed(name, block);
+        if name == "Cargo.toml" {
+            let path = format!("path = {ROOT:?}");
+            content = match content.contains("version = \"0.1\",") {
+                true => replaced(&content, "version = \"0.1\"", &path),
+                false => replaced(&content, "netpoll = \"0.1\"", &format!("netpoll = {{ {path} }}")),
+            };
+            if !content.contains("[package]") {
+                content +=
+                    &format!("[package]\nname = {package:?}\nversion = \"0.1.0\"\nedition = \"2024\"\n");
+            }
+            content += "[workspace]\n";
+        }
+        put(&folder.join(name), &content);
+    }
+    // The versions that are here already, so that nothing is fetched.
+    fs::copy(Path::new(ROOT).join("Cargo.lock"), folder.join("Cargo.lock")).unwrap();
+    folder
+}
+
+/// Leaves a file alone that has the content already, so that cargo need not build again.
+fn put(file: &Path, content: &str) {
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    if fs::read_to_string(file).ok().as_deref() != Some(content) {
+        fs::write(file, content).unwrap();
+    }
+}
+
+fn cargo(package: &Path, args: &[&str]) -> Output {
+    let output = Command::new(env::var_os("CARGO").unwrap_or_else(|| env!("CARGO").into()))
+        .args(args)
+        .args(["--quiet", "--offline", "--target-dir"])
+        .arg(folder().join("target"))
+        .env("RUSTFLAGS", "-Dwarnings")
+        .current_dir(package)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "cargo {args:?}: {output:#?}");
+    output
+}
+
+/// A program of a test's, which ends with it.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The first line that `child` prints.
+fn first_line(child: &mut Child) -> String {
+    let (tell, told) = mpsc::channel();
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    thread::spawn(move || {
+        let mut line = String::new();
+        let _ = output.read_line(&mut line);
+        tell.send(line)
+    });
+    told.recv_timeout(LIMIT).expect("nothing was printed")
+}
+
+fn assert_echoes(program: &Path) {
+    let image = fs::read(program).unwrap();
+    let loader = b"/ld-linux";
+    assert!(!image.windows(loader.len()).any(|bytes| bytes == loader), "{program:?} is not static");
+
+    let mut server = Running(Command::new(program).stdout(Stdio::piped()).spawn().unwrap());
+    let line = first_line(&mut server.0);
+    let addr = line.trim_end().strip_prefix("listening on ").unwrap_or_else(|| panic!("{line:?}"));
+    let mut clients = [0; 3].map(|_| {
+        let client = TcpStream::connect(addr).unwrap();
+        client.set_read_timeout(Some(LIMIT)).unwrap();
+        client
+    });
+    for round in 0..3 {
+        for (number, client) in clients.iter_mut().enumerate().rev() {
+            let message = format!("client {number}, round {round}");
+            client.write_all(message.as_bytes()).unwrap();
+            let mut answer = vec![0; message.len()];
+            client.read_exact(&mut answer).unwrap();
+            assert_eq!(answer, message.as_bytes());
+        }
+    }
+    clients[0].shutdown(std::net::Shutdown::Write).unwrap();
+    assert_eq!(clients[0].read(&mut [0]).unwrap(), 0, "the server closes behind the client's end");
+}
+
+#[test]
+fn freestanding_package_runs_in_every_profile() {
+    let package = write("echo", |name, block| match name {
+        "src/main.rs" => replaced(&block, "127.0.0.1:9000", "127.0.0.1:0"), // no port is free for certain
+        _ => block,
+    });
+    for profile in ["dev", "release", "small"] {
+        cargo(&package, &["build", "--profile", profile]);
+        let folder = folder().join("target").join(if profile == "dev" { "debug" } else { profile });
+        assert_echoes(&folder.join("echo"));
+    }
+}
+
+#[test]
+fn embedder_takes_turns() {
+    let output = cargo(&write("embedder", |_, block| block), &["run"]);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "b 3\na 2\nb 1\n");
+}
+
+#[test]
+fn abi_test_passes() {
+    let package = write("abi", |_, block| block);
+    put(&package.join("src/lib.rs"), "");
+    let output = cargo(&package, &["test", "--test", "abi"]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("test result: ok. 2 passed"), "{text}");
+}
+
+#[test]
+fn every_block_is_used() {
+    let packages = ["abi/", "echo/", "embedder/"];
+    let unknown: Vec<_> =
+        blocks().into_keys().filter(|name| !packages.iter().any(|p| name.starts_with(p))).collect();
+    assert_eq!(unknown, [""; 0]);
+    assert_eq!(blocks().len(), 7);
+}
+
+#[test]
+fn every_program_is_in_the_table() {
+    for entry in fs::read_dir(Path::new(ROOT).join("src/bin")).unwrap() {
+        let program = entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned();
+        let row = |line: &str| {
+            line.strip_prefix("| `")
+                .is_some_and(|rest| rest.split(['`', ' ']).next() == Some(program.as_str()))
+        };
+        assert!(README.lines().any(row), "{program}");
+    }
+}
+
+/// All Rust in the project, as one text.
+fn sources(folder: &Path, text: &mut String) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, text);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            *text += &fs::read_to_string(path).unwrap();
+        }
+    }
+}
+
+/// The pieces of `page` in backquotes, outside of fences.
+fn quoted(page: &str) -> Vec<&str> {
+    page.split("```").step_by(2).flat_map(|text| text.split('`').skip(1).step_by(2)).collect()
+}
+
+#[test]
+fn names_on_the_pages_are_in_the_source() {
+    let mut text = String::new();
+    ["src", "arch", "tests"].iter().for_each(|folder| sources(&Path::new(ROOT).join(folder), &mut text));
+    let words: BTreeSet<&str> = text.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
+    let pages = [include_str!("../ARCHITECTURE.md"), include_str!("README.md")];
+    let (mut names, mut files) = (0, 0);
+    for piece in pages.into_iter().flat_map(quoted) {
+        if piece.contains('/') || piece.ends_with(".rs") {
+            let there = |folder: &&str| Path::new(ROOT).join(folder).join(piece).exists();
+            let found = ["", "src", "src/poll", "src/sched", "tests"].iter().any(there);
+            assert!(found || piece.starts_with("target/"), "no file {piece}");
+            files += 1;
+        }
+        // `Path::name`, with arguments or a `!` or without.
+        let name = piece.split(['(', '!']).next().unwrap();
+        let parts = name.split("::");
+        if parts.clone().all(|part| part.chars().all(|c| c.is_alphanumeric() || c == '_')) {
+            for part in parts {
+                assert!(words.contains(part), "nothing is called {part} ({piece})");
+            }
+            names += 1;
+        }
+    }
+    assert!(names > 100 && files > 30, "{names} names, {files} files");
+}

@@ -1,0 +1,13 @@
+//! The runtime as its users meet it: freestanding programs of a package of their own
+//! (`tests/programs`), each run as a process, judged by exit status, output and what it did.
+
+#[macro_use]
+mod harness;
+mod deaths;
+mod descriptors;
+mod env;
+mod fallbacks;
+mod net;
+mod print;
+mod sched;
+mod syscalls;

@@ -1,0 +1,103 @@
+//! Tasks: spawning, joining, sleeping, and who runs when.
+
+use crate::harness::{PROFILES, finish_within, passes, program, run, scenario};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+scenarios! {
+    join_gives_what_the_task_returned
+    a_closure_is_dropped_once
+    a_result_is_dropped_once
+    many_one_after_the_other
+    a_chain_of_joins
+    joins_in_any_order
+    numbers_are_unique
+    too_big_is_an_error
+    no_memory_is_an_error
+    everybody_gets_on
+    a_pair_starves_no_third
+    a_pair_starves_no_timer_and_no_socket
+    sleepers_are_no_deadlock
+    ten_thousand_parked_take_a_page_each
+    deep_is_not_overflow
+    sleeps_are_never_early
+    sleepers_wake_in_order
+    no_time_is_no_sleep
+    the_longest_sleep
+    sleep_without_descriptors
+    sleep_without_memory
+    instants
+}
+
+#[test]
+fn two_that_yield_alternate() {
+    // Two threads would have nothing to alternate for.
+    passes("two_that_yield_alternate", |command| {
+        command.env("NETPOLL_THREADS", "1");
+    });
+}
+
+#[test]
+fn the_longest_sleep_of_all_tasks_is_no_deadlock() {
+    for profile in PROFILES {
+        let child = scenario(profile, "the_longest_sleep_of_all_tasks").spawn().unwrap();
+        let asleep = finish_within(child, Duration::from_millis(300)).expect_err("it woke up");
+        asleep.printed("asleep\n", "");
+    }
+}
+
+#[test]
+fn mains_result_is_the_exit_status_whatever_others_do() {
+    for profile in PROFILES {
+        for (returned, status) in [(0, 0), (7, 7), (255, 255), (256, 0), (-1, 255)] {
+            let returned = returned.to_string();
+            run(scenario(profile, "main_returns").arg(returned)).exited(status).printed("", "");
+        }
+    }
+}
+
+#[test]
+fn exit_from_a_task_ends_the_program_and_its_begun_line() {
+    for profile in PROFILES {
+        run(scenario(profile, "exit_from_a_task").arg("9")).exited(9).printed("begun", "");
+    }
+}
+
+#[test]
+fn a_deadlock_is_reported() {
+    for profile in PROFILES {
+        let outcome = run(&mut scenario(profile, "deadlock"));
+        outcome.exited(2);
+        assert_eq!(outcome.stderr, "netpoll: all tasks are asleep: deadlock\n");
+        assert!(!outcome.stdout.contains("never seen"));
+    }
+}
+
+#[test]
+fn stacks_beyond_the_address_space_are_refused_or_cut() {
+    for profile in PROFILES {
+        let outcome = run(&mut program(profile, "vast_stacks"));
+        if outcome.status.success() {
+            outcome.printed("21\n", "");
+        } else {
+            outcome.exited(1).printed("", "netpoll: no memory for the main task's stack\n");
+        }
+    }
+}
+
+/// This very test, run once more as a program on std, calls into the runtime, which is not there.
+#[test]
+fn on_std_the_runtime_says_that_it_is_not_running() {
+    const CHILD: &str = "NETPOLL_TEST_SPAWN_ON_STD";
+    if std::env::var_os(CHILD).is_some() {
+        netpoll::spawn(|| ()).join();
+    }
+    let name = "sched::on_std_the_runtime_says_that_it_is_not_running";
+    let outcome = run(Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", name, "--nocapture"])
+        .env(CHILD, "1")
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped()));
+    let message = "netpoll: the runtime is not running: make the program with netpoll::entry!\n";
+    outcome.exited(1).printed("", message);
+}
