@@ -65,10 +65,12 @@ mod preempt;
 pub mod rt;
 #[cfg(all(feature = "rt", not(loom)))]
 mod sched;
+#[cfg(all(feature = "rt", not(loom)))]
+pub mod sync;
 pub mod sys;
 #[cfg(all(feature = "rt", not(loom)))]
 pub mod time;
 pub mod timer;
 
 #[cfg(all(feature = "rt", not(loom)))]
-pub use sched::{Builder, JoinHandle, TaskId, spawn, yield_now};
+pub use sched::{Builder, JoinHandle, Scope, ScopedJoinHandle, TaskId, scope, spawn, yield_now};

@@ -5,5 +5,10 @@
 mod fdmutex;
 #[path = "sched/join.rs"]
 mod join;
+<<<<<<< HEAD
 #[path = "sched/runq.rs"]
 mod runq;
+=======
+#[path = "sync/models.rs"]
+mod sync;
+>>>>>>> sync

@@ -35,6 +35,12 @@ pub(crate) enum WaitReason {
     Sleep,
     Join,
     Semacquire,
+    ChanSend,
+    ChanReceive,
+    Select,
+    Cond,
+    WaitGroup,
+    Barrier,
 }
 
 /// The stack a task runs on: one slot of a slab, guard page included.

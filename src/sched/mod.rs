@@ -9,14 +9,14 @@
 //! |---|---|
 //! | `g.rs` | the control block, its status, the intrusive lists |
 //! | `proc.rs` | park and ready, the run queues, the loop |
-//! | `task.rs`, `join.rs` | spawn and join |
+//! | `task.rs`, `join.rs`, `scope.rs` | spawn and join |
 //! | `stack.rs`, `overflow.rs` | stacks, and what happens at their end |
 //! | `sema.rs` | semaphores that park |
 //! | `poller.rs` | the poller's view of this scheduler, and the one poller |
 //!
 //! This version runs all tasks on one thread. The types are those of many.
 
-mod g;
+pub(crate) mod g;
 mod join;
 mod m;
 mod overflow;
@@ -24,6 +24,7 @@ mod p;
 pub(crate) mod poller;
 pub(crate) mod proc;
 mod runq;
+mod scope;
 pub(crate) mod sema;
 mod stack;
 mod sysmon;
@@ -31,4 +32,5 @@ mod task;
 
 pub use g::TaskId;
 pub use proc::yield_now;
+pub use scope::{Scope, ScopedJoinHandle, scope};
 pub use task::{Builder, JoinHandle, spawn};
