@@ -442,7 +442,9 @@ fn stopm(m: &'static M) {
         idle.nmidle += 1;
         checkdead(&idle);
     }
-    m.sleep();
+    if let Some(p) = m.sleep() {
+        acquirep(m, p);
+    }
 }
 
 /// Everybody waits for somebody else (Go: `checkdead`). With the lock held, by a thread about to sleep.
@@ -669,7 +671,9 @@ fn take_urgent() -> Option<Gp> {
     if left == 0 { None } else { idle.take_g() }
 }
 
-fn acquirep(m: &'static M, p: &'static P) {
+/// Takes `p`, which nobody else has, into use: whichever way a thread gets one, it must end here, or
+/// the monitor does not watch what runs on it.
+pub(super) fn acquirep(m: &'static M, p: &'static P) {
     sysmon::wake();
     p.m.store(ptr::from_ref(m).cast_mut(), Ordering::Relaxed);
     m.p.set(Some(p));
@@ -695,9 +699,6 @@ fn poll_without_p(m: &'static M) -> Option<Gp> {
 
 /// The loop of a thread, on `g0`.
 pub(super) fn schedule(m: &'static M) -> ! {
-    if let Some(p) = m.p.get() {
-        acquirep(m, p);
-    }
     loop {
         let g = find_runnable(m);
         if m.spinning.get() {
@@ -738,11 +739,13 @@ pub(crate) fn run_main(page: usize, stack_size: usize, threads: usize, main: imp
     SCHED.nprocs.store(threads as u32, Ordering::Relaxed);
     let Ok(m) = M::first() else { rt::fatal("arch_prctl(ARCH_SET_FS) is refused", START_STATUS) };
     overflow::install();
+    let (first, others) = allp().split_first().unzip();
     {
         let mut idle = SCHED.idle.lock();
-        let (first, others) = allp().split_first().unzip();
         others.unwrap_or_default().iter().rev().for_each(|p| idle.put_p(p));
-        m.p.set(first);
+    }
+    if let Some(p) = first {
+        acquirep(m, p);
     }
     // SAFETY: `main` owns what it uses; the process ends before this frame does.
     let main = unsafe { task::spawn_unchecked(move || -> () { rt::exit(main()) }) };
