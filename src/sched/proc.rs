@@ -59,7 +59,8 @@ struct Sched {
     idle: Mutex<Idle>,
     /// Copies of what is in `idle`, to look at without the lock.
     runq_size: AtomicUsize,
-    /// Tasks at the front of the global queue that the monitor's poll woke: they go before all others.
+    /// Tasks at the front of the global queue that were woken by a poll without a P: they go before
+    /// all others.
     urgent: AtomicUsize,
     npidle: AtomicU32,
     /// Threads that look for work.
@@ -84,12 +85,10 @@ struct Idle {
     nm: u32,
     ps: Option<&'static P>,
     runq: GQueue,
-    /// Tasks of the last poll without a P, as it put them first.
-    woken: usize,
 }
 
 static SCHED: Sched = Sched {
-    idle: Mutex::new(Idle { ms: None, nmidle: 0, nm: 1, ps: None, runq: GQueue::new(), woken: 0 }),
+    idle: Mutex::new(Idle { ms: None, nmidle: 0, nm: 1, ps: None, runq: GQueue::new() }),
     runq_size: AtomicUsize::new(0),
     urgent: AtomicUsize::new(0),
     npidle: AtomicU32::new(0),
@@ -126,13 +125,14 @@ impl Idle {
 
     fn put_first(&mut self, woken: GQueue) {
         let n = woken.iter().count();
-        self.woken = n;
         self.runq.prepend(woken);
+        SCHED.urgent.store(SCHED.urgent.load(Ordering::Relaxed) + n, Ordering::Relaxed);
         SCHED.runq_size.store(SCHED.runq_size.load(Ordering::Relaxed) + n, Ordering::SeqCst);
     }
 
     fn take_g(&mut self) -> Option<Gp> {
         let g = self.runq.pop_front()?;
+        SCHED.urgent.store(SCHED.urgent.load(Ordering::Relaxed).saturating_sub(1), Ordering::Relaxed);
         SCHED.runq_size.store(SCHED.runq_size.load(Ordering::Relaxed) - 1, Ordering::SeqCst);
         Some(g)
     }
@@ -453,6 +453,11 @@ fn checkdead(idle: &Idle) {
     if idle.nm - idle.nmidle > polling as u32 || SCHED.runq_size.load(Ordering::Relaxed) != 0 {
         return;
     }
+    // Tasks that were woken may be in the hands of a poll: the monitor's, for threads are awake. It
+    // comes here when it is done.
+    if SCHED.polling_now.load(Ordering::SeqCst) {
+        return;
+    }
     // SAFETY: null or what `set_poller` stored.
     let poller = unsafe { SCHED.poller.load(Ordering::Acquire).as_ref() };
     match poller {
@@ -646,29 +651,35 @@ pub(super) fn all_idle() -> bool {
     SCHED.npidle.load(Ordering::SeqCst) == SCHED.nprocs.load(Ordering::Relaxed)
 }
 
-/// For the monitor: polls if nobody else does. `true`: tasks were woken, and are first in the global
-/// queue.
+/// For the monitor: polls if nobody else does, and gets the woken run. Whether tasks of this poll or an
+/// earlier one wait at the front of the global queue.
 pub(super) fn poll_for_others() -> bool {
-    let Some(poller) = poller() else { return false };
-    if SCHED.polling.load(Ordering::Relaxed) || SCHED.polling_now.swap(true, Ordering::SeqCst) {
-        return false;
-    }
-    let any = (poller.poll)(0);
-    if any {
+    if let Some(poller) = poller()
+        && !SCHED.polling.load(Ordering::Relaxed)
+        && !SCHED.polling_now.swap(true, Ordering::SeqCst)
+    {
+        (poller.poll)(0);
+        SCHED.polling_now.store(false, Ordering::SeqCst);
+        // Threads may have gone to sleep meanwhile: before they could see what this poll woke, or
+        // without looking whether that was the last that could wake anybody.
         let idle = SCHED.idle.lock();
-        SCHED.urgent.store(idle.woken, Ordering::Release);
+        let work = SCHED.runq_size.load(Ordering::Relaxed) != 0;
+        if !work {
+            checkdead(&idle);
+        }
+        drop(idle);
+        if work && SCHED.npidle.load(Ordering::SeqCst) != 0 {
+            wakep_slow();
+        }
     }
-    SCHED.polling_now.store(false, Ordering::SeqCst);
-    any
+    SCHED.urgent.load(Ordering::Relaxed) != 0
 }
 
-/// The first of what the monitor's poll woke.
+/// The first of what was woken without a P.
 #[cold]
 fn take_urgent() -> Option<Gp> {
     let mut idle = SCHED.idle.lock();
-    let left = SCHED.urgent.load(Ordering::Relaxed);
-    SCHED.urgent.store(left.saturating_sub(1), Ordering::Relaxed);
-    if left == 0 { None } else { idle.take_g() }
+    if SCHED.urgent.load(Ordering::Relaxed) == 0 { None } else { idle.take_g() }
 }
 
 /// Takes `p`, which nobody else has, into use: whichever way a thread gets one, it must end here, or
