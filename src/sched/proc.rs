@@ -69,6 +69,8 @@ struct Sched {
     polling: AtomicBool,
     /// A thread polls without blocking (Go: `pollingNet`).
     polling_now: AtomicBool,
+    /// Counts polls, for the monitor (Go: `lastpoll`, which is a time). May miss some.
+    polls: AtomicU32,
     poller: AtomicPtr<Poller>,
     ps: AtomicPtr<P>,
     nprocs: AtomicU32,
@@ -95,6 +97,7 @@ static SCHED: Sched = Sched {
     nmspinning: AtomicU32::new(0),
     polling: AtomicBool::new(false),
     polling_now: AtomicBool::new(false),
+    polls: AtomicU32::new(0),
     poller: AtomicPtr::new(ptr::null_mut()),
     ps: AtomicPtr::new(ptr::null_mut()),
     nprocs: AtomicU32::new(1),
@@ -476,7 +479,7 @@ pub(super) fn set_poller(poller: &'static Poller) {
 
 /// The poller, if it could wake anybody.
 #[inline]
-fn poller() -> Option<&'static Poller> {
+pub(super) fn poller() -> Option<&'static Poller> {
     // SAFETY: null or what `set_poller` stored.
     let poller = unsafe { SCHED.poller.load(Ordering::Acquire).as_ref() };
     poller.filter(|poller| (poller.useful)())
@@ -530,19 +533,30 @@ fn find_runnable(m: &'static M) -> Gp {
 /// Now and then: the poller's tasks and a share of the global queue's go behind its own.
 #[cold]
 fn look_around(p: &P) {
-    if let Some(poller) = poller()
-        && !SCHED.polling.load(Ordering::Relaxed)
-        && !SCHED.polling_now.swap(true, Ordering::SeqCst)
-    {
-        if (poller.poll)(0) {
-            wakep();
-        }
-        SCHED.polling_now.store(false, Ordering::SeqCst);
+    if poll_now() == Some(true) {
+        wakep();
     }
     if let Some(g) = globrunqget(p) {
         runqput_tail(p, g.into_word());
     }
     p.looked();
+}
+
+/// Polls without blocking, unless somebody polls already or nobody waits; whether tasks were woken.
+fn poll_now() -> Option<bool> {
+    let poller = poller()?;
+    if SCHED.polling.load(Ordering::Relaxed) || SCHED.polling_now.swap(true, Ordering::SeqCst) {
+        return None;
+    }
+    SCHED.polls.store(polls().wrapping_add(1), Ordering::Relaxed);
+    let any = (poller.poll)(0);
+    SCHED.polling_now.store(false, Ordering::SeqCst);
+    Some(any)
+}
+
+/// For the monitor: changes with every poll.
+pub(super) fn polls() -> u32 {
+    SCHED.polls.load(Ordering::Relaxed)
 }
 
 /// Takes half of somebody else's queue (Go: `stealWork`).
@@ -654,12 +668,7 @@ pub(super) fn all_idle() -> bool {
 /// For the monitor: polls if nobody else does, and gets the woken run. Whether tasks of this poll or an
 /// earlier one wait at the front of the global queue.
 pub(super) fn poll_for_others() -> bool {
-    if let Some(poller) = poller()
-        && !SCHED.polling.load(Ordering::Relaxed)
-        && !SCHED.polling_now.swap(true, Ordering::SeqCst)
-    {
-        (poller.poll)(0);
-        SCHED.polling_now.store(false, Ordering::SeqCst);
+    if poll_now().is_some() {
         // Threads may have gone to sleep meanwhile: before they could see what this poll woke, or
         // without looking whether that was the last that could wake anybody.
         let idle = SCHED.idle.lock();
