@@ -5,10 +5,7 @@
 mod fdmutex;
 #[path = "sched/join.rs"]
 mod join;
-<<<<<<< HEAD
 #[path = "sched/runq.rs"]
 mod runq;
-=======
 #[path = "sync/models.rs"]
 mod sync;
->>>>>>> sync

@@ -96,8 +96,7 @@ fn monitor() -> ! {
             last_poll = now;
         }
         // A busy thread polls between so many tasks, which is soon unless each of them takes long.
-        let late =
-            busy == proc::allp().len() && now - last_poll >= IO_SLICE && proc::poller().is_some();
+        let late = busy == proc::allp().len() && now - last_poll >= IO_SLICE && proc::poller().is_some();
         let io = late && proc::poll_for_others();
         preempt_long(pid, now, if io { IO_SLICE } else { SLICE });
         delay = if late { SHORT } else { (delay * 2).min(LONG) };
