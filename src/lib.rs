@@ -67,10 +67,12 @@ pub mod rt;
 pub mod runtime;
 #[cfg(all(feature = "rt", not(loom)))]
 mod sched;
+#[cfg(all(feature = "rt", not(loom)))]
+pub mod sync;
 pub mod sys;
 #[cfg(all(feature = "rt", not(loom)))]
 pub mod time;
 pub mod timer;
 
 #[cfg(all(feature = "rt", not(loom)))]
-pub use sched::{Builder, JoinHandle, TaskId, blocking, spawn, yield_now};
+pub use sched::{Builder, JoinHandle, Scope, ScopedJoinHandle, TaskId, blocking, scope, spawn, yield_now};

@@ -7,3 +7,5 @@ mod fdmutex;
 mod join;
 #[path = "sched/runq.rs"]
 mod runq;
+#[path = "sync/models.rs"]
+mod sync;

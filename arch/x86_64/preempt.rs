@@ -35,6 +35,9 @@ static XSAVE_MASK: AtomicU32 = AtomicU32::new(0);
 /// Bytes of the save area.
 static XSAVE_SIZE: AtomicU32 = AtomicU32::new(512);
 
+/// Rounding to nearest, all exceptions masked: what every program begins with (System V ABI).
+static MXCSR: AtomicU32 = AtomicU32::new(0x1f80);
+
 /// The runtime's part: switches away, and returns when the task runs again.
 static HOOK: AtomicPtr<()> = AtomicPtr::new(ptr::null_mut());
 
@@ -132,6 +135,9 @@ unsafe extern "C" fn async_preempt() {
         "mov eax, r12d",
         "xor edx, edx",
         "xsave64 [rsp]",
+        // The next task must not compute with this one's rounding mode, nor find its x87 stack full.
+        "fninit",
+        "ldmxcsr [rip + {mxcsr}]",
         "call [rip + {hook}]",
         "mov eax, r12d",
         "xor edx, edx",
@@ -139,6 +145,8 @@ unsafe extern "C" fn async_preempt() {
         "jmp 3f",
         "2:",
         "fxsave64 [rsp]",
+        "fninit",
+        "ldmxcsr [rip + {mxcsr}]",
         "call [rip + {hook}]",
         "fxrstor64 [rbx]",
         "3:",
@@ -162,6 +170,7 @@ unsafe extern "C" fn async_preempt() {
         "ret {red_zone}",
         size = sym XSAVE_SIZE,
         mask = sym XSAVE_MASK,
+        mxcsr = sym MXCSR,
         hook = sym HOOK,
         red_zone = const RED_ZONE,
     )

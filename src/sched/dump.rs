@@ -144,10 +144,16 @@ fn doing(g: Gp) -> Option<&'static str> {
     if g.status() != Status::Waiting as u8 {
         return None;
     }
-    const REASONS: [(WaitReason, &str); 3] = [
+    const REASONS: [(WaitReason, &str); 9] = [
         (WaitReason::Sleep, "sleeping"),
         (WaitReason::Join, "waiting for a task to end"),
-        (WaitReason::Semacquire, "waiting for a lock or a message"),
+        (WaitReason::Semacquire, "waiting for a lock or semaphore"),
+        (WaitReason::ChanSend, "sending to a channel"),
+        (WaitReason::ChanReceive, "receiving from a channel"),
+        (WaitReason::Select, "in select"),
+        (WaitReason::Cond, "waiting for a condition"),
+        (WaitReason::WaitGroup, "waiting for a group"),
+        (WaitReason::Barrier, "waiting at a barrier"),
     ];
     REASONS.iter().find(|(reason, _)| *reason as u8 == g.wait_reason()).map(|(_, text)| *text)
 }

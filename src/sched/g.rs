@@ -37,6 +37,12 @@ pub(crate) enum WaitReason {
     Semacquire,
     /// Not parked: its thread blocks.
     Blocking,
+    ChanSend,
+    ChanReceive,
+    Select,
+    Cond,
+    WaitGroup,
+    Barrier,
 }
 
 /// The stack a task runs on: one slot of a slab, guard page included.

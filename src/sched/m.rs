@@ -184,17 +184,19 @@ impl M {
         // SAFETY: `start` passed the new thread's block.
         let m = unsafe { &*block.cast::<M>() };
         overflow::install_stack();
-        m.take_nextp();
+        if let Some(p) = m.take_nextp() {
+            proc::acquirep(m, p);
+        }
         proc::schedule(m)
     }
 
-    fn take_nextp(&self) {
+    fn take_nextp(&self) -> Option<&'static P> {
         // SAFETY: null or what `start` or `wake` stored; a P lives for ever.
-        self.p.set(unsafe { self.nextp.swap(ptr::null_mut(), Ordering::Acquire).as_ref() });
+        unsafe { self.nextp.swap(ptr::null_mut(), Ordering::Acquire).as_ref() }
     }
 
-    /// Sleeps until [`M::wake`], and takes the P that comes with it.
-    pub fn sleep(&self) {
+    /// Sleeps until [`M::wake`]; returns the P that comes with it.
+    pub fn sleep(&self) -> Option<&'static P> {
         for _ in 0..SPINS {
             if self.note.load(Ordering::Acquire) == WOKEN {
                 break;
@@ -208,7 +210,7 @@ impl M {
             }
         }
         self.note.store(NONE, Ordering::Relaxed);
-        self.take_nextp();
+        self.take_nextp()
     }
 
     /// Ends the sleep of a thread that the caller took from the list of idle ones, with `p` to run.

@@ -9,7 +9,7 @@
 //! |---|---|
 //! | `g.rs` | the control block, its status, the intrusive lists |
 //! | `proc.rs` | park and ready, the run queues, the loop |
-//! | `task.rs`, `join.rs` | spawn and join |
+//! | `task.rs`, `join.rs`, `scope.rs` | spawn and join |
 //! | `stack.rs`, `overflow.rs` | stacks, and what happens at their end |
 //! | `sema.rs` | semaphores that park |
 //! | `poller.rs` | the poller's view of this scheduler, and the one poller |
@@ -18,7 +18,7 @@
 
 mod blocking;
 mod dump;
-mod g;
+pub(crate) mod g;
 mod join;
 mod m;
 mod overflow;
@@ -26,6 +26,7 @@ mod p;
 pub(crate) mod poller;
 pub(crate) mod proc;
 mod runq;
+mod scope;
 pub(crate) mod sema;
 mod stack;
 mod sysmon;
@@ -35,4 +36,5 @@ pub use blocking::blocking;
 pub use dump::{Metrics, dump_tasks, metrics};
 pub use g::TaskId;
 pub use proc::yield_now;
+pub use scope::{Scope, ScopedJoinHandle, scope};
 pub use task::{Builder, JoinHandle, spawn};

@@ -60,7 +60,8 @@ struct Sched {
     idle: Mutex<Idle>,
     /// Copies of what is in `idle`, to look at without the lock.
     runq_size: AtomicUsize,
-    /// Tasks at the front of the global queue that the monitor's poll woke: they go before all others.
+    /// Tasks at the front of the global queue that were woken by a poll without a P: they go before
+    /// all others.
     urgent: AtomicUsize,
     npidle: AtomicU32,
     /// Threads that look for work.
@@ -69,6 +70,8 @@ struct Sched {
     polling: AtomicBool,
     /// A thread polls without blocking (Go: `pollingNet`).
     polling_now: AtomicBool,
+    /// Counts polls, for the monitor (Go: `lastpoll`, which is a time). May miss some.
+    polls: AtomicU32,
     poller: AtomicPtr<Poller>,
     ps: AtomicPtr<P>,
     nprocs: AtomicU32,
@@ -85,18 +88,17 @@ struct Idle {
     nm: u32,
     ps: Option<&'static P>,
     runq: GQueue,
-    /// Tasks of the last poll without a P, as it put them first.
-    woken: usize,
 }
 
 static SCHED: Sched = Sched {
-    idle: Mutex::new(Idle { ms: None, nmidle: 0, nm: 1, ps: None, runq: GQueue::new(), woken: 0 }),
+    idle: Mutex::new(Idle { ms: None, nmidle: 0, nm: 1, ps: None, runq: GQueue::new() }),
     runq_size: AtomicUsize::new(0),
     urgent: AtomicUsize::new(0),
     npidle: AtomicU32::new(0),
     nmspinning: AtomicU32::new(0),
     polling: AtomicBool::new(false),
     polling_now: AtomicBool::new(false),
+    polls: AtomicU32::new(0),
     poller: AtomicPtr::new(ptr::null_mut()),
     ps: AtomicPtr::new(ptr::null_mut()),
     nprocs: AtomicU32::new(1),
@@ -127,13 +129,14 @@ impl Idle {
 
     fn put_first(&mut self, woken: GQueue) {
         let n = woken.iter().count();
-        self.woken = n;
         self.runq.prepend(woken);
+        SCHED.urgent.store(SCHED.urgent.load(Ordering::Relaxed) + n, Ordering::Relaxed);
         SCHED.runq_size.store(SCHED.runq_size.load(Ordering::Relaxed) + n, Ordering::SeqCst);
     }
 
     fn take_g(&mut self) -> Option<Gp> {
         let g = self.runq.pop_front()?;
+        SCHED.urgent.store(SCHED.urgent.load(Ordering::Relaxed).saturating_sub(1), Ordering::Relaxed);
         SCHED.runq_size.store(SCHED.runq_size.load(Ordering::Relaxed) - 1, Ordering::SeqCst);
         Some(g)
     }
@@ -465,13 +468,20 @@ fn stopm(m: &'static M) {
         idle.nmidle += 1;
         checkdead(&idle);
     }
-    m.sleep();
+    if let Some(p) = m.sleep() {
+        acquirep(m, p);
+    }
 }
 
 /// Everybody waits for somebody else (Go: `checkdead`). With the lock held, by a thread about to sleep.
 fn checkdead(idle: &Idle) {
     let polling = SCHED.polling.load(Ordering::SeqCst);
     if idle.nm - idle.nmidle > polling as u32 || SCHED.runq_size.load(Ordering::Relaxed) != 0 {
+        return;
+    }
+    // Tasks that were woken may be in the hands of a poll: the monitor's, for threads are awake. It
+    // comes here when it is done.
+    if SCHED.polling_now.load(Ordering::SeqCst) {
         return;
     }
     // SAFETY: null or what `set_poller` stored.
@@ -492,7 +502,7 @@ pub(super) fn set_poller(poller: &'static Poller) {
 
 /// The poller, if it could wake anybody.
 #[inline]
-fn poller() -> Option<&'static Poller> {
+pub(super) fn poller() -> Option<&'static Poller> {
     // SAFETY: null or what `set_poller` stored.
     let poller = unsafe { SCHED.poller.load(Ordering::Acquire).as_ref() };
     poller.filter(|poller| (poller.useful)())
@@ -546,19 +556,30 @@ fn find_runnable(m: &'static M) -> Gp {
 /// Now and then: the poller's tasks and a share of the global queue's go behind its own.
 #[cold]
 fn look_around(p: &P) {
-    if let Some(poller) = poller()
-        && !SCHED.polling.load(Ordering::Relaxed)
-        && !SCHED.polling_now.swap(true, Ordering::SeqCst)
-    {
-        if (poller.poll)(0) {
-            wakep();
-        }
-        SCHED.polling_now.store(false, Ordering::SeqCst);
+    if poll_now() == Some(true) {
+        wakep();
     }
     if let Some(g) = globrunqget(p) {
         runqput_tail(p, g.into_word());
     }
     p.looked();
+}
+
+/// Polls without blocking, unless somebody polls already or nobody waits; whether tasks were woken.
+fn poll_now() -> Option<bool> {
+    let poller = poller()?;
+    if SCHED.polling.load(Ordering::Relaxed) || SCHED.polling_now.swap(true, Ordering::SeqCst) {
+        return None;
+    }
+    SCHED.polls.store(polls().wrapping_add(1), Ordering::Relaxed);
+    let any = (poller.poll)(0);
+    SCHED.polling_now.store(false, Ordering::SeqCst);
+    Some(any)
+}
+
+/// For the monitor: changes with every poll.
+pub(super) fn polls() -> u32 {
+    SCHED.polls.load(Ordering::Relaxed)
 }
 
 /// Takes half of somebody else's queue (Go: `stealWork`).
@@ -673,29 +694,30 @@ pub(super) fn all_idle() -> bool {
     SCHED.npidle.load(Ordering::SeqCst) == SCHED.nprocs.load(Ordering::Relaxed)
 }
 
-/// For the monitor: polls if nobody else does. `true`: tasks were woken, and are first in the global
-/// queue.
+/// For the monitor: polls if nobody else does, and gets the woken run. Whether tasks of this poll or an
+/// earlier one wait at the front of the global queue.
 pub(super) fn poll_for_others() -> bool {
-    let Some(poller) = poller() else { return false };
-    if SCHED.polling.load(Ordering::Relaxed) || SCHED.polling_now.swap(true, Ordering::SeqCst) {
-        return false;
-    }
-    let any = (poller.poll)(0);
-    if any {
+    if poll_now().is_some() {
+        // Threads may have gone to sleep meanwhile: before they could see what this poll woke, or
+        // without looking whether that was the last that could wake anybody.
         let idle = SCHED.idle.lock();
-        SCHED.urgent.store(idle.woken, Ordering::Release);
+        let work = SCHED.runq_size.load(Ordering::Relaxed) != 0;
+        if !work {
+            checkdead(&idle);
+        }
+        drop(idle);
+        if work && SCHED.npidle.load(Ordering::SeqCst) != 0 {
+            wakep_slow();
+        }
     }
-    SCHED.polling_now.store(false, Ordering::SeqCst);
-    any
+    SCHED.urgent.load(Ordering::Relaxed) != 0
 }
 
-/// The first of what the monitor's poll woke.
+/// The first of what was woken without a P.
 #[cold]
 fn take_urgent() -> Option<Gp> {
     let mut idle = SCHED.idle.lock();
-    let left = SCHED.urgent.load(Ordering::Relaxed);
-    SCHED.urgent.store(left.saturating_sub(1), Ordering::Relaxed);
-    if left == 0 { None } else { idle.take_g() }
+    if SCHED.urgent.load(Ordering::Relaxed) == 0 { None } else { idle.take_g() }
 }
 
 /// Gives the P of a thread that is about to block to another thread, if there is anything to do: work, or
@@ -728,7 +750,9 @@ pub(super) fn acquire_idle_p(m: &'static M) -> bool {
     take_idle_p().inspect(|p| acquirep(m, p)).is_some()
 }
 
-fn acquirep(m: &'static M, p: &'static P) {
+/// Takes `p`, which nobody else has, into use: whichever way a thread gets one, it must end here, or
+/// the monitor does not watch what runs on it.
+pub(super) fn acquirep(m: &'static M, p: &'static P) {
     sysmon::wake();
     p.m.store(ptr::from_ref(m).cast_mut(), Ordering::Relaxed);
     m.p.set(Some(p));
@@ -754,9 +778,6 @@ fn poll_without_p(m: &'static M) -> Option<Gp> {
 
 /// The loop of a thread, on `g0`.
 pub(super) fn schedule(m: &'static M) -> ! {
-    if let Some(p) = m.p.get() {
-        acquirep(m, p);
-    }
     loop {
         let g = find_runnable(m);
         if m.spinning.get() {
@@ -797,11 +818,13 @@ pub(crate) fn run_main(page: usize, stack_size: usize, threads: usize, main: imp
     SCHED.nprocs.store(threads as u32, Ordering::Relaxed);
     let Ok(m) = M::first() else { rt::fatal("arch_prctl(ARCH_SET_FS) is refused", START_STATUS) };
     overflow::install();
+    let (first, others) = allp().split_first().unzip();
     {
         let mut idle = SCHED.idle.lock();
-        let (first, others) = allp().split_first().unzip();
         others.unwrap_or_default().iter().rev().for_each(|p| idle.put_p(p));
-        m.p.set(first);
+    }
+    if let Some(p) = first {
+        acquirep(m, p);
     }
     // SAFETY: `main` owns what it uses; the process ends before this frame does.
     let main = unsafe { task::spawn_unchecked(move || -> () { rt::exit(main()) }) };

@@ -49,8 +49,22 @@ fn try_acquire(word: &AtomicU32) -> bool {
     word.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok()
 }
 
+/// Where a waiter queues.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Behind all others.
+    Back,
+    /// Before all others: it has waited already, and lost what it was woken for to a newcomer.
+    Front,
+}
+
 /// Takes a unit; parks until there is one.
 pub(crate) fn semacquire(word: &AtomicU32) {
+    semacquire_at(word, Place::Back);
+}
+
+/// As [`semacquire`], waiting at `place` (Go: `semacquire1` with or without `lifo`).
+pub(crate) fn semacquire_at(word: &AtomicU32, place: Place) {
     if try_acquire(word) {
         return;
     }
@@ -63,7 +77,7 @@ pub(crate) fn semacquire(word: &AtomicU32) {
             row.waiting.fetch_sub(1, Ordering::SeqCst);
             return;
         }
-        queue.push(&waiter);
+        queue.push(&waiter, place);
         gopark(WaitReason::Semacquire, |_| {
             drop(queue); // off the stack: a releaser may have it now
             true
@@ -94,7 +108,12 @@ pub(crate) fn semrelease(word: &AtomicU32) {
 }
 
 impl Queue {
-    fn push(&mut self, waiter: &Waiter) {
+    fn push(&mut self, waiter: &Waiter, place: Place) {
+        if place == Place::Front && !self.head.is_null() {
+            waiter.next.set(self.head);
+            self.head = waiter;
+            return;
+        }
         waiter.next.set(ptr::null());
         if self.head.is_null() {
             self.head = waiter;

@@ -23,7 +23,7 @@ use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 /// How long a task may run while others wait (Go: `forcePreemptNS`).
 const SLICE: i64 = 10_000_000;
 
-/// How long when a task that did I/O waits for its turn.
+/// How long when a task that did I/O waits for its turn; and how long nobody may poll.
 const IO_SLICE: i64 = 1_000_000;
 
 /// Shortest and longest sleep between two looks, in ns.
@@ -86,7 +86,8 @@ pub(super) fn wake() {
 /// The monitor's thread.
 fn monitor() -> ! {
     let pid = getpid();
-    let (mut delay, mut idle_looks, mut last_poll) = (SHORT, 0, nanotime());
+    let (mut delay, mut idle_looks) = (SHORT, 0);
+    let (mut polls, mut last_poll) = (proc::polls(), nanotime());
     loop {
         let _ = nanosleep(&Timespec::from_nanos(delay), None);
         let now = nanotime();
@@ -106,14 +107,15 @@ fn monitor() -> ! {
             continue;
         }
         idle_looks = 0;
-        // Threads that run task after task poll by themselves.
-        let stuck = busy == proc::allp().len() && !moved;
-        let io = stuck && now - last_poll >= IO_SLICE && proc::poll_for_others();
-        if io {
+        if polls != proc::polls() {
+            polls = proc::polls();
             last_poll = now;
         }
+        // A busy thread polls between so many tasks, which is soon unless each of them takes long.
+        let late = busy == proc::allp().len() && now - last_poll >= IO_SLICE && proc::poller().is_some();
+        let io = late && proc::poll_for_others();
         preempt_long(pid, now, if io { IO_SLICE } else { SLICE });
-        delay = if stuck { SHORT } else { (delay * 2).min(LONG) };
+        delay = if late { SHORT } else { (delay * 2).min(LONG) };
     }
 }
 

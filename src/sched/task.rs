@@ -17,9 +17,23 @@ use core::mem::ManuallyDrop;
 use core::num::NonZeroU64;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-/// A task's closure, then its result, at the same address.
+/// What a task is given: its closure, then its result, at the same address, and whom to tell of its end.
 #[repr(C)]
-union Slot<F, T> {
+struct Slot<F, T> {
+    value: Value<F, T>,
+    at_end: Option<AtEnd>,
+}
+
+/// What a task does last, when it has no use any more for anything that is not its own. (A pointer, so
+/// that a program without scopes has nothing of them in it.)
+#[derive(Clone, Copy)]
+pub(super) struct AtEnd {
+    pub call: unsafe fn(*const ()),
+    pub data: *const (),
+}
+
+#[repr(C)]
+union Value<F, T> {
     closure: ManuallyDrop<F>,
     result: ManuallyDrop<T>,
 }
@@ -123,12 +137,25 @@ pub(super) unsafe fn spawn_unchecked<F, T>(f: F) -> Result<JoinHandle<T>, Errno>
 where
     F: FnOnce() -> T,
 {
+    // SAFETY: the caller's contract.
+    unsafe { spawn_with(f, None) }
+}
+
+/// As [`spawn_unchecked`], for a task that calls `at_end`, also if its result is left to its handle.
+///
+/// # Safety
+/// What `f` borrows must last until `at_end` is called, and what its result borrows as long as the handle
+/// too. Calling `at_end` must be sound then. (After an error it is not called.)
+pub(super) unsafe fn spawn_with<F, T>(f: F, at_end: Option<AtEnd>) -> Result<JoinHandle<T>, Errno>
+where
+    F: FnOnce() -> T,
+{
     static LAST_ID: AtomicU64 = AtomicU64::new(0);
 
     let (g, from) = proc::gfget(size_of::<Slot<F, T>>() + align_of::<Slot<F, T>>())?;
     let slot = place::<F, T>(g);
     // SAFETY: below the control block on a stack that no task runs on; `gfget` checked the size.
-    unsafe { slot.write(Slot { closure: ManuallyDrop::new(f) }) };
+    unsafe { slot.write(Slot { value: Value { closure: ManuallyDrop::new(f) }, at_end }) };
     g.set_id(LAST_ID.fetch_add(1, Ordering::Relaxed) + 1);
     g.join.reset();
     // SAFETY: below the slot is the rest of the stack, unused.
@@ -153,13 +180,18 @@ where
     let slot = slot.cast::<Slot<F, T>>();
     // SAFETY: `spawn_unchecked` wrote the closure; it is moved out once, and the result takes its place.
     unsafe {
-        let f = ManuallyDrop::take(&mut (*slot).closure);
-        (*slot).result = ManuallyDrop::new(f());
+        let f = ManuallyDrop::take(&mut (*slot).value.closure);
+        (*slot).value.result = ManuallyDrop::new(f());
     }
     let handle = proc::getg().join.returned();
     if let Handle::Dropped = handle {
         // SAFETY: the result was just written, and nobody is left to take it.
-        unsafe { ManuallyDrop::drop(&mut (*slot).result) };
+        unsafe { ManuallyDrop::drop(&mut (*slot).value.result) };
+    }
+    // SAFETY: the slot is this task's until `goexit` has left its stack.
+    if let Some(AtEnd { call, data }) = unsafe { (*slot).at_end } {
+        // SAFETY: the contract of `spawn_with`.
+        unsafe { call(data) };
     }
     proc::goexit(handle)
 }

@@ -1,0 +1,107 @@
+//! Tasks that may borrow from the task that spawns them (std: `thread::scope`).
+
+use super::g::TaskId;
+use super::sema::{semacquire, semrelease};
+use super::task::{AtEnd, JoinHandle, spawn_with};
+use crate::rt;
+use crate::sys::Errno;
+use core::marker::PhantomData;
+use core::ptr;
+use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+
+/// Where [`scope`]'s closure spawns.
+pub struct Scope<'scope, 'env: 'scope> {
+    /// Its tasks, and one for its closure.
+    running: AtomicUsize,
+    /// Released by the last of them.
+    ended: AtomicU32,
+    /// Invariant in both, or a task might borrow from something shorter.
+    scope: PhantomData<&'scope mut &'scope ()>,
+    env: PhantomData<&'env mut &'env ()>,
+}
+
+/// Calls `f` with a scope, whose tasks may borrow everything that outlives this call. Returns what `f`
+/// returns, when all tasks of the scope have ended, joined or not.
+///
+/// ```ignore
+/// let mut halves = [0; 2];
+/// let (a, b) = halves.split_at_mut(1);
+/// netpoll::scope(|s| {
+///     s.spawn(|| a[0] = 1);
+///     s.spawn(|| b[0] = 2);
+/// });
+/// ```
+pub fn scope<'env, F, T>(f: F) -> T
+where
+    F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> T,
+{
+    let scope = Scope {
+        running: AtomicUsize::new(1),
+        ended: AtomicU32::new(0),
+        scope: PhantomData,
+        env: PhantomData,
+    };
+    let result = f(&scope);
+    // There is no unwinding here: this is the only way out.
+    // Acquire: what the tasks did.
+    if scope.running.fetch_sub(1, Ordering::AcqRel) != 1 {
+        semacquire(&scope.ended);
+    }
+    result
+}
+
+impl<'scope, 'env> Scope<'scope, 'env> {
+    /// Starts a task that may borrow for `'scope`. As [`spawn`](crate::spawn) otherwise; dropping the
+    /// handle lets the task run on by itself, but not beyond the scope.
+    pub fn spawn<F, T>(&'scope self, f: F) -> ScopedJoinHandle<'scope, T>
+    where
+        F: FnOnce() -> T + Send + 'scope,
+        T: Send + 'scope,
+    {
+        self.running.fetch_add(1, Ordering::Relaxed);
+        let at_end = AtEnd { call: Self::task_ended, data: ptr::from_ref(self).cast() };
+        // SAFETY: `scope` returns behind `task_ended`, at which the closure is used up and, if nobody
+        // holds the handle, the result is dropped; the result of a held handle borrows for `'scope`, and
+        // the handle cannot outlive that.
+        match unsafe { spawn_with(f, Some(at_end)) } {
+            Ok(handle) => ScopedJoinHandle { handle, scope: PhantomData },
+            Err(Errno::E2BIG) => {
+                rt::fatal("a new task's closure or result is too big for its stack", rt::PANICKED)
+            }
+            Err(_) => rt::fatal("no memory for a new task's stack", rt::PANICKED),
+        }
+    }
+
+    /// # Safety
+    /// `this` is a scope with a task running, which ends now.
+    unsafe fn task_ended(this: *const ()) {
+        // SAFETY: `scope` waits for this task. Both are reached by reference to the field alone, as the
+        // scope is gone once `ended` is released, of which `semrelease` knows the address only then.
+        let (running, ended) = unsafe {
+            let this = this.cast::<Self>();
+            (&(*this).running, &(*this).ended)
+        };
+        // Release: what this task did. Acquire: what the others did, whom the last speaks for.
+        if running.fetch_sub(1, Ordering::AcqRel) == 1 {
+            semrelease(ended);
+        }
+    }
+}
+
+/// A task of a scope that can be waited for.
+pub struct ScopedJoinHandle<'scope, T> {
+    handle: JoinHandle<T>,
+    scope: PhantomData<&'scope ()>,
+}
+
+impl<T> ScopedJoinHandle<'_, T> {
+    /// See [`JoinHandle::join`].
+    pub fn join(self) -> T {
+        self.handle.join()
+    }
+
+    /// The task's number.
+    pub fn id(&self) -> TaskId {
+        self.handle.id()
+    }
+}
