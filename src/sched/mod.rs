@@ -9,6 +9,7 @@
 //! |---|---|
 //! | `g.rs` | the control block, its status, the intrusive lists |
 //! | `proc.rs` | park and ready, the run queues, the loop |
+//! | `threads.rs` | what several threads need: starting them, stealing |
 //! | `task.rs`, `join.rs` | spawn and join |
 //! | `stack.rs`, `overflow.rs` | stacks, and what happens at their end |
 //! | `sema.rs` | semaphores that park |
@@ -28,6 +29,7 @@ pub(crate) mod sema;
 mod stack;
 mod sysmon;
 mod task;
+mod threads;
 
 pub use g::TaskId;
 pub use proc::yield_now;

@@ -17,7 +17,7 @@ use super::g::{GList, GQueue, Gp, Stack, Status, WaitReason};
 use super::join::Handle;
 use super::m::{After, M, acquirem, getm, releasem};
 use super::p::{GFREE, P, task};
-use super::runq::{RunQueue, SLOTS};
+use super::runq::SLOTS;
 use super::stack::StackPool;
 use super::{overflow, sysmon, task};
 use crate::arch::switch;
@@ -31,14 +31,6 @@ use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering
 
 /// Tasks moved from the global queue to a P's at once, at most (Go's figure: half a ring).
 const GLOBAL_BATCH: usize = 128;
-
-/// Rounds over all Ps of a thread that looks for work (Go's figure); in the last one it takes `next`,
-/// too.
-const STEAL_ROUNDS: u32 = 4;
-
-/// Pauses before `next` is taken from a P whose thread runs: about 3 us (Go's figure). Mostly that
-/// thread is about to run it, with the cache warm.
-const STEAL_PATIENCE: u32 = 75;
 
 /// Exit status of a deadlock (Go's), and of a program that could not be started.
 const DEADLOCK_STATUS: i32 = 2;
@@ -54,21 +46,30 @@ pub(crate) struct Poller {
     pub wake: fn(),
 }
 
+/// What only several threads need: see [`set_threads`].
+pub(super) struct Threads {
+    /// A P seems to be idle and nobody to look for work: runs it on a thread that does.
+    pub wake: fn(),
+    /// Takes work from another P.
+    pub steal: fn(&M, &P) -> Option<Gp>,
+}
+
 /// What all threads share.
-struct Sched {
-    idle: Mutex<Idle>,
+pub(super) struct Sched {
+    pub idle: Mutex<Idle>,
     /// Copies of what is in `idle`, to look at without the lock.
     runq_size: AtomicUsize,
     /// Tasks at the front of the global queue that the monitor's poll woke: they go before all others.
     urgent: AtomicUsize,
-    npidle: AtomicU32,
+    pub npidle: AtomicU32,
     /// Threads that look for work.
-    nmspinning: AtomicU32,
+    pub nmspinning: AtomicU32,
     /// A thread blocks in the poller.
     polling: AtomicBool,
     /// A thread polls without blocking (Go: `pollingNet`).
     polling_now: AtomicBool,
     poller: AtomicPtr<Poller>,
+    threads: AtomicPtr<Threads>,
     ps: AtomicPtr<P>,
     nprocs: AtomicU32,
     stacks: Mutex<StackPool>,
@@ -77,18 +78,18 @@ struct Sched {
 }
 
 /// Threads and Ps without work, and the queue of all.
-struct Idle {
-    ms: Option<&'static M>,
-    nmidle: u32,
+pub(super) struct Idle {
+    pub ms: Option<&'static M>,
+    pub nmidle: u32,
     /// Threads there are.
-    nm: u32,
+    pub nm: u32,
     ps: Option<&'static P>,
     runq: GQueue,
     /// Tasks of the last poll without a P, as it put them first.
     woken: usize,
 }
 
-static SCHED: Sched = Sched {
+pub(super) static SCHED: Sched = Sched {
     idle: Mutex::new(Idle { ms: None, nmidle: 0, nm: 1, ps: None, runq: GQueue::new(), woken: 0 }),
     runq_size: AtomicUsize::new(0),
     urgent: AtomicUsize::new(0),
@@ -97,6 +98,7 @@ static SCHED: Sched = Sched {
     polling: AtomicBool::new(false),
     polling_now: AtomicBool::new(false),
     poller: AtomicPtr::new(ptr::null_mut()),
+    threads: AtomicPtr::new(ptr::null_mut()),
     ps: AtomicPtr::new(ptr::null_mut()),
     nprocs: AtomicU32::new(1),
     stacks: Mutex::new(StackPool::new()),
@@ -105,7 +107,7 @@ static SCHED: Sched = Sched {
 };
 
 impl Idle {
-    fn put_p(&mut self, p: &'static P) {
+    pub fn put_p(&mut self, p: &'static P) {
         p.m.store(ptr::null_mut(), Ordering::Relaxed);
         p.link.set(self.ps);
         self.ps = Some(p);
@@ -376,61 +378,24 @@ pub(super) fn injectglist(mut woken: GQueue) {
 /// (Go: `wakep`).
 #[inline]
 pub(super) fn wakep() {
-    if SCHED.nprocs.load(Ordering::Relaxed) == 1 {
-        return;
-    }
+    let Some(threads) = threads() else { return };
     fence(Ordering::SeqCst); // the work is published before the counts are read
     if SCHED.npidle.load(Ordering::SeqCst) != 0 && SCHED.nmspinning.load(Ordering::SeqCst) == 0 {
-        wakep_slow();
+        (threads.wake)();
     }
 }
 
-#[cold]
-fn wakep_slow() {
-    if SCHED.nmspinning.compare_exchange(0, 1, Ordering::SeqCst, Ordering::SeqCst).is_err() {
-        return;
-    }
-    match take_idle_p() {
-        Some(p) => startm(p),
-        None => {
-            SCHED.nmspinning.fetch_sub(1, Ordering::SeqCst);
-        }
-    }
+/// Tells the scheduler, before the first task, how to use several threads. A program of one thread has
+/// none of that in it.
+pub(super) fn set_threads(threads: &'static Threads) {
+    SCHED.threads.store(ptr::from_ref(threads).cast_mut(), Ordering::Relaxed);
 }
 
-/// Runs `p` on an idle thread or a new one, which looks for work; the caller has counted it as spinning
-/// (Go: `startm`).
-fn startm(p: &'static P) {
-    let m = {
-        let mut idle = SCHED.idle.lock();
-        match idle.ms {
-            Some(m) => {
-                idle.ms = m.link.get();
-                idle.nmidle -= 1;
-                Some(m)
-            }
-            None => {
-                idle.nm += 1;
-                None
-            }
-        }
-    };
-    match m {
-        Some(m) => {
-            m.spinning.set(true);
-            m.wake(p);
-        }
-        None => {
-            if M::spawn(p, true).is_err() {
-                // The system has no thread or memory to spare. The work stays where it is, for the
-                // threads there are.
-                let mut idle = SCHED.idle.lock();
-                idle.nm -= 1;
-                idle.put_p(p);
-                SCHED.nmspinning.fetch_sub(1, Ordering::SeqCst);
-            }
-        }
-    }
+/// `None`: there is one thread.
+#[inline]
+fn threads() -> Option<&'static Threads> {
+    // SAFETY: null or what `set_threads` stored.
+    unsafe { SCHED.threads.load(Ordering::Relaxed).as_ref() }
 }
 
 /// Sleeps until there is a P to run (Go: `stopm`).
@@ -482,7 +447,7 @@ fn resetspinning(m: &M) {
     wakep();
 }
 
-fn begin_spinning(m: &M) {
+pub(super) fn begin_spinning(m: &M) {
     m.spinning.set(true);
     SCHED.nmspinning.fetch_add(1, Ordering::SeqCst);
 }
@@ -505,7 +470,8 @@ fn find_runnable(m: &'static M) -> Gp {
         if let Some(g) = p.runqget().or_else(|| globrunqget(p)) {
             return g;
         }
-        if let Some(g) = steal(m, p).or_else(|| give_up_p(m, p)) {
+        let stolen = threads().and_then(|threads| (threads.steal)(m, p));
+        if let Some(g) = stolen.or_else(|| give_up_p(m, p)) {
             return g;
         }
         if m.p.get().is_some() {
@@ -538,79 +504,6 @@ fn look_around(p: &P) {
     p.looked();
 }
 
-/// Takes half of somebody else's queue (Go: `stealWork`).
-fn steal(m: &M, p: &P) -> Option<Gp> {
-    let all = allp();
-    let busy = all.len() as u32 - SCHED.npidle.load(Ordering::SeqCst);
-    if all.len() == 1 {
-        return None;
-    }
-    if !m.spinning.get() {
-        if 2 * SCHED.nmspinning.load(Ordering::SeqCst) >= busy {
-            return None;
-        }
-        begin_spinning(m);
-    }
-    for round in 1..=STEAL_ROUNDS {
-        let order = Order::new(m.random(), all.len());
-        for i in order {
-            let Some(victim) = all.get(i) else { continue };
-            if ptr::eq(victim, p) {
-                continue;
-            }
-            if let Some(word) = p.runq.steal(&victim.runq) {
-                return Some(task(word));
-            }
-            if round == STEAL_ROUNDS {
-                let running = !victim.m.load(Ordering::Relaxed).is_null();
-                let patience = || {
-                    if running {
-                        (0..STEAL_PATIENCE).for_each(|_| core::hint::spin_loop());
-                    }
-                };
-                if let Some(word) = RunQueue::steal_next(&victim.runq, patience) {
-                    return Some(task(word));
-                }
-            }
-        }
-    }
-    None
-}
-
-/// Every number below `len` once, from a random one on, by a step that has no common divisor with it.
-struct Order {
-    left: usize,
-    at: usize,
-    step: usize,
-    len: usize,
-}
-
-impl Order {
-    fn new(random: u32, len: usize) -> Order {
-        let gcd = |mut a: usize, mut b: usize| {
-            while let Some(rest) = a.checked_rem(b) {
-                (a, b) = (b, rest);
-            }
-            a
-        };
-        let len = len.max(1);
-        let mut step = (random as usize >> 16) % len + 1;
-        while gcd(step, len) != 1 {
-            step += 1;
-        }
-        Order { left: len, at: random as usize % len, step, len }
-    }
-}
-
-impl Iterator for Order {
-    type Item = usize;
-    fn next(&mut self) -> Option<usize> {
-        self.left = self.left.checked_sub(1)?;
-        self.at = (self.at + self.step) % self.len;
-        Some(self.at)
-    }
-}
-
 /// Without work: makes the P idle, unless there is work after all. Returns with `m.p` set if the search
 /// should begin again.
 fn give_up_p(m: &'static M, p: &'static P) -> Option<Gp> {
@@ -635,7 +528,7 @@ fn give_up_p(m: &'static M, p: &'static P) -> Option<Gp> {
     None
 }
 
-fn take_idle_p() -> Option<&'static P> {
+pub(super) fn take_idle_p() -> Option<&'static P> {
     SCHED.idle.lock().take_p()
 }
 
