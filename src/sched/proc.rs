@@ -81,7 +81,7 @@ pub(super) struct Sched {
 pub(super) struct Idle {
     pub ms: Option<&'static M>,
     pub nmidle: u32,
-    /// Threads there are.
+    /// Threads beside the first.
     pub nm: u32,
     ps: Option<&'static P>,
     runq: GQueue,
@@ -89,8 +89,9 @@ pub(super) struct Idle {
     woken: usize,
 }
 
+/// All zeros at first, as is every large static here: a program's file then holds nothing of it.
 pub(super) static SCHED: Sched = Sched {
-    idle: Mutex::new(Idle { ms: None, nmidle: 0, nm: 1, ps: None, runq: GQueue::new(), woken: 0 }),
+    idle: Mutex::new(Idle { ms: None, nmidle: 0, nm: 0, ps: None, runq: GQueue::new(), woken: 0 }),
     runq_size: AtomicUsize::new(0),
     urgent: AtomicUsize::new(0),
     npidle: AtomicU32::new(0),
@@ -100,7 +101,7 @@ pub(super) static SCHED: Sched = Sched {
     poller: AtomicPtr::new(ptr::null_mut()),
     threads: AtomicPtr::new(ptr::null_mut()),
     ps: AtomicPtr::new(ptr::null_mut()),
-    nprocs: AtomicU32::new(1),
+    nprocs: AtomicU32::new(0),
     stacks: Mutex::new(StackPool::new()),
     gfree: Mutex::new(GList::new()),
     page: AtomicUsize::new(0),
@@ -186,7 +187,7 @@ pub(super) fn page() -> usize {
 /// perhaps on another thread. Preemption must be off; it is on again behind it.
 #[inline(always)]
 pub(super) fn mcall(m: &M, g: Gp, after: After) {
-    m.after.set(after);
+    m.after.set(Some(after));
     // SAFETY: `g0` was left by `schedule`, which runs this task; `g.context` is switched to only by
     // `schedule`, once the task is runnable again. `m` is not used behind the switch.
     unsafe { switch(g.context.get(), m.g0.get()) }
@@ -413,7 +414,7 @@ fn stopm(m: &'static M) {
 /// Everybody waits for somebody else (Go: `checkdead`). With the lock held, by a thread about to sleep.
 fn checkdead(idle: &Idle) {
     let polling = SCHED.polling.load(Ordering::SeqCst);
-    if idle.nm - idle.nmidle > polling as u32 || SCHED.runq_size.load(Ordering::Relaxed) != 0 {
+    if 1 + idle.nm - idle.nmidle > polling as u32 || SCHED.runq_size.load(Ordering::Relaxed) != 0 {
         return;
     }
     // SAFETY: null or what `set_poller` stored.
@@ -603,9 +604,13 @@ pub(super) fn schedule(m: &'static M) -> ! {
             m.unlock_all();
             // SAFETY: a runnable task's stack was left by `mcall` or made by `spawn`, and is ours now.
             unsafe { switch(m.g0.get(), g.context.get()) };
-            let After { call, data } = m.after.get();
-            // SAFETY: `mcall`'s caller gave a function for these data, and the task is off its stack.
-            if unsafe { call(data, g) } {
+            // SAFETY: a task leaves by `mcall`, which sets it; its caller gave a function for these data,
+            // and the task is off its stack.
+            let parked = unsafe {
+                let After { call, data } = m.after.get().unwrap_unchecked();
+                call(data, g)
+            };
+            if parked {
                 break;
             }
         }

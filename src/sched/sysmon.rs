@@ -69,7 +69,7 @@ pub(super) fn wake() {
 }
 
 /// The monitor's thread.
-fn monitor() -> ! {
+unsafe extern "C" fn monitor(_: *mut u8) -> ! {
     let pid = getpid();
     let (mut delay, mut idle_looks, mut last_poll) = (SHORT, 0, nanotime());
     loop {
