@@ -239,7 +239,7 @@ impl M {
 }
 
 /// The calling thread's block. The caller must not be preemptible, or not care for which thread it is.
-#[inline(always)]
+#[inline]
 pub(crate) fn getm() -> &'static M {
     if !preempt::runtime() {
         no_runtime();
@@ -251,16 +251,23 @@ pub(crate) fn getm() -> &'static M {
 
 /// The calling thread's block, with preemption off until [`releasem`] or the next switch (Go:
 /// `acquirem`).
-#[inline(always)]
+#[inline]
 pub(crate) fn acquirem() -> &'static M {
-    preempt::off();
-    getm()
+    if !preempt::runtime() {
+        no_runtime();
+    }
+    // SAFETY: as in `getm`; first the count, so that the block is still this thread's when it is read.
+    unsafe {
+        arch::thread_count_inc();
+        &*arch::thread_pointer().cast::<M>()
+    }
 }
 
 /// See [`acquirem`].
-#[inline(always)]
+#[inline]
 pub(crate) fn releasem() {
-    preempt::on();
+    // SAFETY: `acquirem`, which came before, has looked whether the runtime runs.
+    unsafe { arch::thread_count_dec() };
 }
 
 /// Somebody calls the runtime in a program that `entry!` did not start (a test on std, say).

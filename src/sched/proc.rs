@@ -153,7 +153,7 @@ pub(super) fn allp() -> &'static [P] {
 }
 
 /// The running task.
-#[inline(always)]
+#[inline]
 pub(crate) fn getg() -> Gp {
     // Preempted between its two reads it would be another thread's: hence the count.
     let g = running_on(acquirem());
@@ -185,7 +185,7 @@ pub(super) fn page() -> usize {
 
 /// Leaves the task's stack; `after` is called on the scheduler's. Returns when the task runs again,
 /// perhaps on another thread. Preemption must be off; it is on again behind it.
-#[inline(always)]
+#[inline]
 pub(super) fn mcall(m: &M, g: Gp, after: After) {
     m.after.set(Some(after));
     // SAFETY: `g0` was left by `schedule`, which runs this task; `g.context` is switched to only by
@@ -209,11 +209,17 @@ pub(crate) fn gopark<F: FnOnce(Gp) -> bool>(reason: WaitReason, commit: F) {
         }
         parked
     }
+    let mut commit = ManuallyDrop::new(commit);
+    park(reason, After { call: after::<F>, data: (&raw mut commit).cast() });
+}
+
+/// What all uses of [`gopark`] share.
+#[inline]
+fn park(reason: WaitReason, after: After) {
     let m = acquirem();
     let g = running_on(m);
     g.set_wait_reason(reason);
-    let mut commit = ManuallyDrop::new(commit);
-    mcall(m, g, After { call: after::<F>, data: (&raw mut commit).cast() });
+    mcall(m, g, after);
 }
 
 /// Makes a parked task runnable, to run next on this thread (Go: `goready`).
