@@ -23,7 +23,7 @@ pub(crate) fn runtime() -> bool {
 }
 
 /// Keeps the running task where it is until [`on`]; they nest.
-#[inline(always)]
+#[inline]
 pub(crate) fn off() {
     if RUNTIME.load(Ordering::Relaxed) {
         // SAFETY: all threads of the runtime have an M at their thread pointer, with the count at 8.
@@ -32,7 +32,7 @@ pub(crate) fn off() {
 }
 
 /// See [`off`].
-#[inline(always)]
+#[inline]
 pub(crate) fn on() {
     if RUNTIME.load(Ordering::Relaxed) {
         // SAFETY: as above; `off` came before.

@@ -10,14 +10,15 @@ use core::ptr;
 /// `exitsyscall`). The calling task stays where it is until `f` has returned; it is not preempted.
 ///
 /// Costs a hand-over, and a thread that wakes up if there is work: worth it from about 20 us on. `f` may
-/// use the runtime.
+/// use the runtime. In a program made with [`Builder::threads(1)`](crate::Builder::threads) there is no
+/// other thread, and everybody waits for `f`.
 pub fn blocking<T>(f: impl FnOnce() -> T) -> T {
+    let Some(threads) = proc::threads() else { return f() };
     let m = acquirem();
-    let g = running_on(m);
     let p = m.p.take();
     if let Some(p) = p {
-        g.set_wait_reason(WaitReason::Blocking, 0);
-        proc::handoffp(p);
+        running_on(m).set_wait_reason(WaitReason::Blocking, 0);
+        (threads.handoff)(p);
     } // else it is in such a call already
     releasem();
     let result = f();

@@ -101,7 +101,7 @@ pub fn metrics() -> Metrics {
         parks: sum(|c| &c.parks),
         steals: sum(|c| &c.steals),
         preemptions: sum(|c| &c.preemptions),
-        threads: proc::threads().into(),
+        threads: proc::thread_count().into(),
         waiters: netpoll().waiters().into(),
         poller: netpoll().stats(),
     }
@@ -119,12 +119,15 @@ pub fn dump_tasks() {
             Mode::Read => "waiting to read fd ",
             Mode::Write => "waiting to write fd ",
         };
-        for_ms(Line::urgent().str("task ").number(g.id()).str(": ").str(what).number(fd as u64), g, now)
-            .end();
+        let mut line = Line::urgent();
+        line.str("task ").number(g.id()).str(": ").str(what).number(fd as u64);
+        for_ms(&mut line, g, now).end();
     });
     for g in all() {
         if let Some(what) = doing(g) {
-            for_ms(Line::urgent().str("task ").number(g.id()).str(": ").str(what), g, now).end();
+            let mut line = Line::urgent();
+            line.str("task ").number(g.id()).str(": ").str(what);
+            for_ms(&mut line, g, now).end();
         }
     }
 }
@@ -158,7 +161,7 @@ fn doing(g: Gp) -> Option<&'static str> {
     REASONS.iter().find(|(reason, _)| *reason as u8 == g.wait_reason()).map(|(_, text)| *text)
 }
 
-fn for_ms(line: Line, g: Gp, now: i64) -> Line {
+fn for_ms(line: &mut Line, g: Gp, now: i64) -> &mut Line {
     let since = g.since();
     if since == 0 || g.status() != Status::Waiting as u8 {
         return line;

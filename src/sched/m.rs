@@ -37,7 +37,7 @@ pub(crate) struct M {
     /// The task on this thread.
     pub curg: Cell<Option<Gp>>,
     /// What to do for the task that has just left its stack.
-    pub after: Cell<After>,
+    pub after: Cell<Option<After>>,
     /// What it runs tasks with; without one it may run the scheduler only.
     pub p: Cell<Option<&'static P>>,
     /// Handed over with the wake-up.
@@ -48,9 +48,8 @@ pub(crate) struct M {
     note: AtomicU32,
     /// In the list of idle threads.
     pub link: Cell<Option<&'static M>>,
+    /// Never 0, once the thread runs.
     random: Cell<u32>,
-    /// What a thread that runs no tasks does.
-    run: Cell<fn() -> !>,
 }
 
 // The count must be where `arch::thread_count_inc` looks for it.
@@ -69,7 +68,10 @@ pub(crate) struct After {
 }
 
 /// The first function of a thread, given its block.
-type Main = unsafe extern "C" fn(*mut u8) -> !;
+pub(super) type Main = unsafe extern "C" fn(*mut u8) -> !;
+
+/// An odd number, so that no thread's first random one is 0 (Knuth's: the golden ratio's bits).
+const SEED: u32 = 0x9e37_79b9;
 
 /// States of the note.
 const NONE: u32 = 0;
@@ -87,20 +89,20 @@ impl M {
             tid: AtomicI32::new(0),
             g0: UnsafeCell::new(Context::empty()),
             curg: Cell::new(None),
-            after: Cell::new(After { call: |_, _| false, data: ptr::null_mut() }),
+            after: Cell::new(None),
             p: Cell::new(None),
             nextp: AtomicPtr::new(ptr::null_mut()),
             spinning: Cell::new(false),
             note: AtomicU32::new(NONE),
             link: Cell::new(None),
-            random: Cell::new(0x9e37_79b9),
-            run: Cell::new(no_runtime),
+            random: Cell::new(0),
         }
     }
 
     /// Makes the calling thread, the program's first, an M.
     pub fn first() -> Result<&'static M, Errno> {
         M0.this.set(&raw const M0);
+        M0.random.set(SEED);
         M0.tid.store(gettid(), Ordering::Relaxed);
         // SAFETY: M0 lives for ever; a freestanding program has no other use for the thread pointer.
         unsafe { arch_prctl_set_fs((&raw const M0).cast_mut().cast()) }?;
@@ -119,17 +121,12 @@ impl M {
         })
     }
 
-    /// Starts a thread that runs `run` and no tasks.
+    /// Starts a thread that runs `main` and no tasks.
     ///
     /// # Errors
     /// As [`M::spawn`].
-    pub fn spawn_monitor(run: fn() -> !) -> Result<(), Errno> {
-        unsafe extern "C" fn main(block: *mut u8) -> ! {
-            // SAFETY: `start` passed the new thread's block, with `run` in it.
-            let run = unsafe { &*block.cast::<M>() }.run.get();
-            run()
-        }
-        M::map_and_start(main, |block| block.run.set(run))
+    pub fn spawn_monitor(main: Main) -> Result<(), Errno> {
+        M::map_and_start(main, |_| {})
     }
 
     fn map_and_start(main: Main, prepare: impl FnOnce(&M)) -> Result<(), Errno> {
@@ -154,7 +151,7 @@ impl M {
         };
         block.this.set(m);
         prepare(block);
-        block.random.set(m.addr() as u32 ^ 0x9e37_79b9);
+        block.random.set(m.addr() as u32 | SEED);
         let share = CloneFlags::VM
             | CloneFlags::FS
             | CloneFlags::FILES
@@ -244,7 +241,7 @@ impl M {
 }
 
 /// The calling thread's block. The caller must not be preemptible, or not care for which thread it is.
-#[inline(always)]
+#[inline]
 pub(crate) fn getm() -> &'static M {
     if !preempt::runtime() {
         no_runtime();
@@ -256,16 +253,23 @@ pub(crate) fn getm() -> &'static M {
 
 /// The calling thread's block, with preemption off until [`releasem`] or the next switch (Go:
 /// `acquirem`).
-#[inline(always)]
+#[inline]
 pub(crate) fn acquirem() -> &'static M {
-    preempt::off();
-    getm()
+    if !preempt::runtime() {
+        no_runtime();
+    }
+    // SAFETY: as in `getm`; first the count, so that the block is still this thread's when it is read.
+    unsafe {
+        arch::thread_count_inc();
+        &*arch::thread_pointer().cast::<M>()
+    }
 }
 
 /// See [`acquirem`].
-#[inline(always)]
+#[inline]
 pub(crate) fn releasem() {
-    preempt::on();
+    // SAFETY: `acquirem`, which came before, has looked whether the runtime runs.
+    unsafe { arch::thread_count_dec() };
 }
 
 /// Somebody calls the runtime in a program that `entry!` did not start (a test on std, say).

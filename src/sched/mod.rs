@@ -9,6 +9,7 @@
 //! |---|---|
 //! | `g.rs` | the control block, its status, the intrusive lists |
 //! | `proc.rs` | park and ready, the run queues, the loop |
+//! | `threads.rs` | what several threads need: starting them, stealing |
 //! | `task.rs`, `join.rs`, `scope.rs` | spawn and join |
 //! | `stack.rs`, `overflow.rs` | stacks, and what happens at their end |
 //! | `sema.rs` | semaphores that park |
@@ -31,6 +32,7 @@ pub(crate) mod sema;
 mod stack;
 mod sysmon;
 mod task;
+mod threads;
 
 pub use blocking::blocking;
 pub use dump::{Metrics, dump_tasks, metrics};

@@ -18,7 +18,7 @@ use super::g::{GList, GQueue, Gp, Stack, Status, WaitReason};
 use super::join::Handle;
 use super::m::{After, M, acquirem, getm, releasem};
 use super::p::{GFREE, P, task};
-use super::runq::{RunQueue, SLOTS};
+use super::runq::SLOTS;
 use super::stack::StackPool;
 use super::{overflow, sysmon, task};
 use crate::arch::switch;
@@ -32,14 +32,6 @@ use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering
 
 /// Tasks moved from the global queue to a P's at once, at most (Go's figure: half a ring).
 const GLOBAL_BATCH: usize = 128;
-
-/// Rounds over all Ps of a thread that looks for work (Go's figure); in the last one it takes `next`,
-/// too.
-const STEAL_ROUNDS: u32 = 4;
-
-/// Pauses before `next` is taken from a P whose thread runs: about 3 us (Go's figure). Mostly that
-/// thread is about to run it, with the cache warm.
-const STEAL_PATIENCE: u32 = 75;
 
 /// Exit status of a deadlock (Go's), and of a program that could not be started.
 const DEADLOCK_STATUS: i32 = 2;
@@ -55,24 +47,35 @@ pub(crate) struct Poller {
     pub wake: fn(),
 }
 
+/// What only several threads need: see [`set_threads`].
+pub(super) struct Threads {
+    /// A P seems to be idle and nobody to look for work: runs it on a thread that does.
+    pub wake: fn(),
+    /// The thread that has this P is about to block.
+    pub handoff: fn(&'static P),
+    /// Takes work from another P.
+    pub steal: fn(&M, &P) -> Option<Gp>,
+}
+
 /// What all threads share.
-struct Sched {
-    idle: Mutex<Idle>,
+pub(super) struct Sched {
+    pub idle: Mutex<Idle>,
     /// Copies of what is in `idle`, to look at without the lock.
-    runq_size: AtomicUsize,
+    pub runq_size: AtomicUsize,
     /// Tasks at the front of the global queue that were woken by a poll without a P: they go before
     /// all others.
     urgent: AtomicUsize,
-    npidle: AtomicU32,
+    pub npidle: AtomicU32,
     /// Threads that look for work.
-    nmspinning: AtomicU32,
+    pub nmspinning: AtomicU32,
     /// A thread blocks in the poller.
-    polling: AtomicBool,
+    pub polling: AtomicBool,
     /// A thread polls without blocking (Go: `pollingNet`).
     polling_now: AtomicBool,
     /// Counts polls, for the monitor (Go: `lastpoll`, which is a time). May miss some.
     polls: AtomicU32,
     poller: AtomicPtr<Poller>,
+    threads: AtomicPtr<Threads>,
     ps: AtomicPtr<P>,
     nprocs: AtomicU32,
     stacks: Mutex<StackPool>,
@@ -81,17 +84,18 @@ struct Sched {
 }
 
 /// Threads and Ps without work, and the queue of all.
-struct Idle {
-    ms: Option<&'static M>,
-    nmidle: u32,
-    /// Threads there are.
-    nm: u32,
+pub(super) struct Idle {
+    pub ms: Option<&'static M>,
+    pub nmidle: u32,
+    /// Threads beside the first.
+    pub nm: u32,
     ps: Option<&'static P>,
     runq: GQueue,
 }
 
-static SCHED: Sched = Sched {
-    idle: Mutex::new(Idle { ms: None, nmidle: 0, nm: 1, ps: None, runq: GQueue::new() }),
+/// All zeros at first, as is every large static here: a program's file then holds nothing of it.
+pub(super) static SCHED: Sched = Sched {
+    idle: Mutex::new(Idle { ms: None, nmidle: 0, nm: 0, ps: None, runq: GQueue::new() }),
     runq_size: AtomicUsize::new(0),
     urgent: AtomicUsize::new(0),
     npidle: AtomicU32::new(0),
@@ -100,15 +104,16 @@ static SCHED: Sched = Sched {
     polling_now: AtomicBool::new(false),
     polls: AtomicU32::new(0),
     poller: AtomicPtr::new(ptr::null_mut()),
+    threads: AtomicPtr::new(ptr::null_mut()),
     ps: AtomicPtr::new(ptr::null_mut()),
-    nprocs: AtomicU32::new(1),
+    nprocs: AtomicU32::new(0),
     stacks: Mutex::new(StackPool::new()),
     gfree: Mutex::new(GList::new()),
     page: AtomicUsize::new(0),
 };
 
 impl Idle {
-    fn put_p(&mut self, p: &'static P) {
+    pub fn put_p(&mut self, p: &'static P) {
         p.m.store(ptr::null_mut(), Ordering::Relaxed);
         p.link.set(self.ps);
         self.ps = Some(p);
@@ -154,7 +159,7 @@ pub(super) fn allp() -> &'static [P] {
 }
 
 /// The running task.
-#[inline(always)]
+#[inline]
 pub(crate) fn getg() -> Gp {
     // Preempted between its two reads it would be another thread's: hence the count.
     let g = running_on(acquirem());
@@ -192,9 +197,9 @@ pub(super) fn page() -> usize {
 
 /// Leaves the task's stack; `after` is called on the scheduler's. Returns when the task runs again,
 /// perhaps on another thread. Preemption must be off; it is on again behind it.
-#[inline(always)]
+#[inline]
 pub(super) fn mcall(m: &M, g: Gp, after: After) {
-    m.after.set(after);
+    m.after.set(Some(after));
     // SAFETY: `g0` was left by `schedule`, which runs this task; `g.context` is switched to only by
     // `schedule`, once the task is runnable again. `m` is not used behind the switch.
     unsafe { switch(g.context.get(), m.g0.get()) }
@@ -219,11 +224,17 @@ pub(crate) fn gopark<F: FnOnce(Gp) -> bool>(reason: WaitReason, commit: F) {
         }
         true
     }
+    let mut commit = ManuallyDrop::new(commit);
+    park(reason, After { call: after::<F>, data: (&raw mut commit).cast() });
+}
+
+/// What all uses of [`gopark`] share.
+#[inline]
+fn park(reason: WaitReason, after: After) {
     let m = acquirem();
     let g = running_on(m);
     g.set_wait_reason(reason, sysmon::coarse_now());
-    let mut commit = ManuallyDrop::new(commit);
-    mcall(m, g, After { call: after::<F>, data: (&raw mut commit).cast() });
+    mcall(m, g, after);
 }
 
 /// Makes a parked task runnable, to run next on this thread (Go: `goready`).
@@ -402,61 +413,27 @@ pub(super) fn injectglist(mut woken: GQueue) {
 /// (Go: `wakep`).
 #[inline]
 pub(super) fn wakep() {
-    if SCHED.nprocs.load(Ordering::Relaxed) == 1 {
-        return;
+    let Some(threads) = threads() else { return };
+    if SCHED.nprocs.load(Ordering::Relaxed) == 1 && getm().p.get().is_some() {
+        return; // the only P is in use
     }
     fence(Ordering::SeqCst); // the work is published before the counts are read
     if SCHED.npidle.load(Ordering::SeqCst) != 0 && SCHED.nmspinning.load(Ordering::SeqCst) == 0 {
-        wakep_slow();
+        (threads.wake)();
     }
 }
 
-#[cold]
-fn wakep_slow() {
-    if SCHED.nmspinning.compare_exchange(0, 1, Ordering::SeqCst, Ordering::SeqCst).is_err() {
-        return;
-    }
-    match take_idle_p() {
-        Some(p) => startm(p),
-        None => {
-            SCHED.nmspinning.fetch_sub(1, Ordering::SeqCst);
-        }
-    }
+/// Tells the scheduler, before the first task, how to use several threads. A program of one thread has
+/// none of that in it.
+pub(super) fn set_threads(threads: &'static Threads) {
+    SCHED.threads.store(ptr::from_ref(threads).cast_mut(), Ordering::Relaxed);
 }
 
-/// Runs `p` on an idle thread or a new one, which looks for work; the caller has counted it as spinning
-/// (Go: `startm`).
-fn startm(p: &'static P) {
-    let m = {
-        let mut idle = SCHED.idle.lock();
-        match idle.ms {
-            Some(m) => {
-                idle.ms = m.link.get();
-                idle.nmidle -= 1;
-                Some(m)
-            }
-            None => {
-                idle.nm += 1;
-                None
-            }
-        }
-    };
-    match m {
-        Some(m) => {
-            m.spinning.set(true);
-            m.wake(p);
-        }
-        None => {
-            if M::spawn(p, true).is_err() {
-                // The system has no thread or memory to spare. The work stays where it is, for the
-                // threads there are.
-                let mut idle = SCHED.idle.lock();
-                idle.nm -= 1;
-                idle.put_p(p);
-                SCHED.nmspinning.fetch_sub(1, Ordering::SeqCst);
-            }
-        }
-    }
+/// `None`: there is one thread.
+#[inline]
+pub(super) fn threads() -> Option<&'static Threads> {
+    // SAFETY: null or what `set_threads` stored.
+    unsafe { SCHED.threads.load(Ordering::Relaxed).as_ref() }
 }
 
 /// Sleeps until there is a P to run (Go: `stopm`).
@@ -476,7 +453,7 @@ fn stopm(m: &'static M) {
 /// Everybody waits for somebody else (Go: `checkdead`). With the lock held, by a thread about to sleep.
 fn checkdead(idle: &Idle) {
     let polling = SCHED.polling.load(Ordering::SeqCst);
-    if idle.nm - idle.nmidle > polling as u32 || SCHED.runq_size.load(Ordering::Relaxed) != 0 {
+    if 1 + idle.nm - idle.nmidle > polling as u32 || SCHED.runq_size.load(Ordering::Relaxed) != 0 {
         return;
     }
     // Tasks that were woken may be in the hands of a poll: the monitor's, for threads are awake. It
@@ -515,7 +492,7 @@ fn resetspinning(m: &M) {
     wakep();
 }
 
-fn begin_spinning(m: &M) {
+pub(super) fn begin_spinning(m: &M) {
     m.spinning.set(true);
     SCHED.nmspinning.fetch_add(1, Ordering::SeqCst);
 }
@@ -538,7 +515,8 @@ fn find_runnable(m: &'static M) -> Gp {
         if let Some(g) = p.runqget().or_else(|| globrunqget(p)) {
             return g;
         }
-        if let Some(g) = steal(m, p).or_else(|| give_up_p(m, p)) {
+        let stolen = threads().and_then(|threads| (threads.steal)(m, p));
+        if let Some(g) = stolen.or_else(|| give_up_p(m, p)) {
             return g;
         }
         if m.p.get().is_some() {
@@ -582,80 +560,6 @@ pub(super) fn polls() -> u32 {
     SCHED.polls.load(Ordering::Relaxed)
 }
 
-/// Takes half of somebody else's queue (Go: `stealWork`).
-fn steal(m: &M, p: &P) -> Option<Gp> {
-    let all = allp();
-    let busy = all.len() as u32 - SCHED.npidle.load(Ordering::SeqCst);
-    if all.len() == 1 {
-        return None;
-    }
-    if !m.spinning.get() {
-        if 2 * SCHED.nmspinning.load(Ordering::SeqCst) >= busy {
-            return None;
-        }
-        begin_spinning(m);
-    }
-    for round in 1..=STEAL_ROUNDS {
-        let order = Order::new(m.random(), all.len());
-        for i in order {
-            let Some(victim) = all.get(i) else { continue };
-            if ptr::eq(victim, p) {
-                continue;
-            }
-            if let Some(word) = p.runq.steal(&victim.runq) {
-                count(&p.counts.steals);
-                return Some(task(word));
-            }
-            if round == STEAL_ROUNDS {
-                let running = !victim.m.load(Ordering::Relaxed).is_null();
-                let patience = || {
-                    if running {
-                        (0..STEAL_PATIENCE).for_each(|_| core::hint::spin_loop());
-                    }
-                };
-                if let Some(word) = RunQueue::steal_next(&victim.runq, patience) {
-                    return Some(task(word));
-                }
-            }
-        }
-    }
-    None
-}
-
-/// Every number below `len` once, from a random one on, by a step that has no common divisor with it.
-struct Order {
-    left: usize,
-    at: usize,
-    step: usize,
-    len: usize,
-}
-
-impl Order {
-    fn new(random: u32, len: usize) -> Order {
-        let gcd = |mut a: usize, mut b: usize| {
-            while let Some(rest) = a.checked_rem(b) {
-                (a, b) = (b, rest);
-            }
-            a
-        };
-        let len = len.max(1);
-        let mut step = (random as usize >> 16) % len + 1;
-        while gcd(step, len) != 1 {
-            step += 1;
-        }
-        Order { left: len, at: random as usize % len, step, len }
-    }
-}
-
-impl Iterator for Order {
-    type Item = usize;
-    fn next(&mut self) -> Option<usize> {
-        self.left = self.left.checked_sub(1)?;
-        self.at = (self.at + self.step) % self.len;
-        Some(self.at)
-    }
-}
-
 /// Without work: makes the P idle, unless there is work after all. Returns with `m.p` set if the search
 /// should begin again.
 fn give_up_p(m: &'static M, p: &'static P) -> Option<Gp> {
@@ -680,13 +584,13 @@ fn give_up_p(m: &'static M, p: &'static P) -> Option<Gp> {
     None
 }
 
-fn take_idle_p() -> Option<&'static P> {
+pub(super) fn take_idle_p() -> Option<&'static P> {
     SCHED.idle.lock().take_p()
 }
 
 /// Threads that run tasks, asleep or not.
-pub(super) fn threads() -> u32 {
-    SCHED.idle.lock().nm
+pub(super) fn thread_count() -> u32 {
+    SCHED.idle.lock().nm + 1
 }
 
 /// For the monitor: whether no thread has a P.
@@ -707,10 +611,24 @@ pub(super) fn poll_for_others() -> bool {
         }
         drop(idle);
         if work && SCHED.npidle.load(Ordering::SeqCst) != 0 {
-            wakep_slow();
+            match threads() {
+                Some(threads) => (threads.wake)(),
+                None => wake_only(),
+            }
         }
     }
     SCHED.urgent.load(Ordering::Relaxed) != 0
+}
+
+/// Wakes the only thread of a program of one, if it sleeps.
+fn wake_only() {
+    let mut idle = SCHED.idle.lock();
+    let Some(m) = idle.ms else { return };
+    let Some(p) = idle.take_p() else { return };
+    idle.ms = m.link.get();
+    idle.nmidle -= 1;
+    drop(idle);
+    m.wake(p);
 }
 
 /// The first of what was woken without a P.
@@ -718,31 +636,6 @@ pub(super) fn poll_for_others() -> bool {
 fn take_urgent() -> Option<Gp> {
     let mut idle = SCHED.idle.lock();
     if SCHED.urgent.load(Ordering::Relaxed) == 0 { None } else { idle.take_g() }
-}
-
-/// Gives the P of a thread that is about to block to another thread, if there is anything to do: work, or
-/// nobody to wait in the poller (Go: `handoffp`).
-pub(super) fn handoffp(p: &'static P) {
-    let to_do = || {
-        let unpolled = poller().is_some() && !SCHED.polling.load(Ordering::SeqCst);
-        unpolled || SCHED.runq_size.load(Ordering::SeqCst) != 0 || allp().iter().any(|p| !p.runq.is_empty())
-    };
-    if !to_do() {
-        SCHED.idle.lock().put_p(p);
-        // Said first, looked then, as in `give_up_p`.
-        fence(Ordering::SeqCst);
-        if !to_do() {
-            return;
-        }
-        let Some(p) = take_idle_p() else { return };
-        return hand_over(p);
-    }
-    hand_over(p);
-}
-
-fn hand_over(p: &'static P) {
-    SCHED.nmspinning.fetch_add(1, Ordering::SeqCst);
-    startm(p);
 }
 
 /// Takes an idle P for `m`, if there is one.
@@ -790,9 +683,13 @@ pub(super) fn schedule(m: &'static M) -> ! {
             m.unlock_all();
             // SAFETY: a runnable task's stack was left by `mcall` or made by `spawn`, and is ours now.
             unsafe { switch(m.g0.get(), g.context.get()) };
-            let After { call, data } = m.after.get();
-            // SAFETY: `mcall`'s caller gave a function for these data, and the task is off its stack.
-            if unsafe { call(data, g) } {
+            // SAFETY: a task leaves by `mcall`, which sets it; its caller gave a function for these data,
+            // and the task is off its stack.
+            let parked = unsafe {
+                let After { call, data } = m.after.get().unwrap_unchecked();
+                call(data, g)
+            };
+            if parked {
                 break;
             }
         }

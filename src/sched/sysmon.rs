@@ -84,7 +84,7 @@ pub(super) fn wake() {
 }
 
 /// The monitor's thread.
-fn monitor() -> ! {
+unsafe extern "C" fn monitor(_: *mut u8) -> ! {
     let pid = getpid();
     let (mut delay, mut idle_looks) = (SHORT, 0);
     let (mut polls, mut last_poll) = (proc::polls(), nanotime());

@@ -6,6 +6,7 @@
 use super::g::{Gp, Status, TaskId, WaitReason};
 use super::join::Handle;
 use super::proc::{self, gopark};
+use super::threads::THREADS;
 use crate::arch::Context;
 use crate::poll::Waiter;
 use crate::rt;
@@ -62,7 +63,8 @@ impl Builder {
     }
 
     /// How many threads run tasks at once; `NETPOLL_THREADS` in the environment beats it, and 0 means
-    /// one for each CPU.
+    /// one for each CPU. Only 1 is final: such a program is linked without what several threads need,
+    /// if its builder is a constant and the optimizer sees the whole program (`lto`).
     pub const fn threads(mut self, n: usize) -> Builder {
         self.threads = n;
         self
@@ -76,8 +78,20 @@ impl Builder {
         self
     }
 
-    /// `NETPOLL_THREADS`, what the program asked for, or the CPUs it may use.
-    pub(crate) fn thread_count(&self, env: &rt::Env) -> usize {
+    /// `NETPOLL_THREADS`, what the program asked for, or the CPUs it may use. If that is more than one,
+    /// the scheduler is told how to use them.
+    pub(crate) fn set_up_threads(&self, env: &rt::Env) -> usize {
+        if self.threads == 1 {
+            return 1;
+        }
+        let n = self.thread_count(env);
+        if n > 1 {
+            proc::set_threads(&THREADS);
+        }
+        n
+    }
+
+    fn thread_count(&self, env: &rt::Env) -> usize {
         // By hand: `str::parse` and what it brings would be a tenth of a small program.
         let digit = |n: usize, c: &u8| {
             let digit = c.is_ascii_digit().then(|| usize::from(c - b'0'))?;
