@@ -131,10 +131,6 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
-    pub const fn new() -> Seen {
-        Seen { tick: AtomicU32::new(0), since: core::sync::atomic::AtomicI64::new(0) }
-    }
-
     /// Whether a task has been dispatched since the last look.
     fn look(&self, p: &P, now: i64) -> bool {
         let tick = p.ticks();
