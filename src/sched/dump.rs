@@ -43,17 +43,6 @@ pub(crate) struct Counts {
     pub preemptions: AtomicU64,
 }
 
-impl Counts {
-    pub const fn new() -> Counts {
-        Counts {
-            spawns: AtomicU64::new(0),
-            parks: AtomicU64::new(0),
-            steals: AtomicU64::new(0),
-            preemptions: AtomicU64::new(0),
-        }
-    }
-}
-
 /// One more. By the owner only, so that no locked instruction is needed.
 #[inline]
 pub(crate) fn count(counter: &AtomicU64) {
@@ -120,14 +109,13 @@ pub fn dump_tasks() {
             Mode::Write => "waiting to write fd ",
         };
         let mut line = Line::urgent();
-        line.str("task ").number(g.id()).str(": ").str(what).number(fd as u64);
-        for_ms(&mut line, g, now).end();
+        let line = line.str("task ").number(g.id()).str(": ").str(what).number(fd as u64);
+        for_ms(line, g, now).end();
     });
     for g in all() {
         if let Some(what) = doing(g) {
             let mut line = Line::urgent();
-            line.str("task ").number(g.id()).str(": ").str(what);
-            for_ms(&mut line, g, now).end();
+            for_ms(line.str("task ").number(g.id()).str(": ").str(what), g, now).end();
         }
     }
 }

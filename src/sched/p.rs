@@ -7,7 +7,6 @@ use super::runq::RunQueue;
 use super::sysmon::Seen;
 use crate::poll::Waiter;
 use core::cell::{Cell, UnsafeCell};
-use core::ptr;
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 /// After so many dispatches, at least, a busy thread looks at the poller and the global queue (Go's
@@ -47,19 +46,13 @@ pub(crate) struct P {
 unsafe impl Sync for P {}
 
 impl P {
-    pub const fn new() -> P {
-        P {
-            runq: RunQueue::new(),
-            schedtick: AtomicU64::new(0),
-            counts: Counts::new(),
-            seen: Seen::new(),
-            until_look: Cell::new(FAIRNESS),
-            in_a_row: Cell::new(0),
-            gfree: UnsafeCell::new(GList::new()),
-            gfree_len: Cell::new(0),
-            m: AtomicPtr::new(ptr::null_mut()),
-            link: Cell::new(None),
-        }
+    /// Makes a P of zeros, which are one without tasks and without a thread: 2 KiB need not be written.
+    ///
+    /// # Safety
+    /// `p` must be aligned and point at zeroed memory that nobody else uses.
+    pub unsafe fn init(p: *mut P) {
+        // SAFETY: contract; null pointers are `None`, and every other field is a number.
+        unsafe { &*p }.looked();
     }
 
     /// The next task of its own queue (Go: `runqget`). Owner only, as all below.

@@ -362,10 +362,21 @@ fn runqput(m: &M, g: Gp) {
 }
 
 fn runqput_tail(p: &P, word: usize) {
-    if let Some(half) = p.runq.put(word) {
-        let mut idle = SCHED.idle.lock();
-        half.into_iter().for_each(|word| idle.put_g(task(word)));
+    while !p.runq.put(word) {
+        if runqput_slow(p, word) {
+            return;
+        }
     }
+}
+
+/// The ring is full: half of it, and the task behind it, go to the queue of all (Go: `runqputslow`).
+/// `false`: there is room after all.
+#[cold]
+fn runqput_slow(p: &P, word: usize) -> bool {
+    let Some(half) = p.runq.take_half() else { return false };
+    let mut idle = SCHED.idle.lock();
+    half.into_iter().chain([word]).for_each(|word| idle.put_g(task(word)));
+    true
 }
 
 /// Puts `g` at the end of the queue of all threads (Go: `globrunqput`).
@@ -389,8 +400,8 @@ fn globrunqget(p: &P) -> Option<Gp> {
     let first = idle.take_g()?;
     for _ in 1..share {
         let Some(g) = idle.take_g() else { break };
-        let full = p.runq.put(g.into_word());
-        debug_assert!(full.is_none(), "there was room, and only the owner fills it");
+        let put = p.runq.put(g.into_word());
+        debug_assert!(put, "there was room, and only the owner fills it");
     }
     Some(first)
 }
@@ -708,8 +719,8 @@ pub(crate) fn run_main(page: usize, stack_size: usize, threads: usize, main: imp
     };
     let ps = ps.cast::<P>();
     for i in 0..threads {
-        // SAFETY: within the mapping, which is page-aligned and nobody else's.
-        unsafe { ps.add(i).write(P::new()) };
+        // SAFETY: within the mapping, which is page-aligned, zeros, and nobody else's.
+        unsafe { P::init(ps.add(i)) };
     }
     SCHED.ps.store(ps, Ordering::Relaxed);
     SCHED.nprocs.store(threads as u32, Ordering::Relaxed);

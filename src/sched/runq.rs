@@ -23,21 +23,12 @@ pub(crate) struct RunQueue {
     slots: [AtomicUsize; SLOTS],
 }
 
-/// Half of a full ring, and the task that did not fit behind it: for the queue of all.
-pub(crate) type Overflow = [usize; SLOTS / 2 + 1];
+/// Half of a full ring: for the queue of all.
+pub(crate) type Half = [usize; SLOTS / 2];
 
 impl RunQueue {
-    #[cfg(not(loom))]
-    pub const fn new() -> RunQueue {
-        RunQueue {
-            head: AtomicU32::new(0),
-            tail: AtomicU32::new(0),
-            next: AtomicUsize::new(NOBODY),
-            slots: [const { AtomicUsize::new(NOBODY) }; SLOTS],
-        }
-    }
-
-    #[cfg(loom)]
+    /// An empty one. Outside of tests they are made of zeroed memory, by [`P::init`](super::p::P::init).
+    #[cfg(test)]
     pub fn new() -> RunQueue {
         RunQueue {
             head: AtomicU32::new(0),
@@ -79,33 +70,44 @@ impl RunQueue {
         (kicked != NOBODY).then_some(kicked)
     }
 
-    /// Puts `task` at the end. If the ring is full, half of it and `task` are returned, for the queue of
-    /// all threads. Owner only.
+    /// Puts `task` at the end. `false`: the ring is full; see [`RunQueue::take_half`]. Owner only.
     #[inline]
-    pub fn put(&self, task: usize) -> Option<Overflow> {
-        loop {
-            let head = self.head.load(Ordering::Acquire);
-            let tail = self.tail.load(Ordering::Relaxed);
-            if tail.wrapping_sub(head) < SLOTS as u32 {
-                self.slot(tail).store(task, Ordering::Relaxed);
-                self.tail.store(tail.wrapping_add(1), Ordering::Release);
-                return None;
-            }
-            if let Some(half) = self.overflow(head, task) {
-                return Some(half);
-            } // else somebody stole, and there is room
+    #[must_use]
+    pub fn put(&self, task: usize) -> bool {
+        let head = self.head.load(Ordering::Acquire);
+        let tail = self.tail.load(Ordering::Relaxed);
+        let room = tail.wrapping_sub(head) < SLOTS as u32;
+        if room {
+            self.slot(tail).store(task, Ordering::Relaxed);
+            self.tail.store(tail.wrapping_add(1), Ordering::Release);
         }
+        room
     }
 
-    #[cold]
-    fn overflow(&self, head: u32, task: usize) -> Option<Overflow> {
-        let mut half = [task; SLOTS / 2 + 1];
-        for (i, place) in half.iter_mut().take(SLOTS / 2).enumerate() {
+    /// Takes the first half of a full ring. `None`: somebody stole, and there is room. Owner only.
+    pub fn take_half(&self) -> Option<Half> {
+        let head = self.head.load(Ordering::Acquire);
+        if self.tail.load(Ordering::Relaxed).wrapping_sub(head) < SLOTS as u32 {
+            return None;
+        }
+        let mut half = [NOBODY; SLOTS / 2];
+        for (i, place) in half.iter_mut().enumerate() {
             *place = self.slot(head.wrapping_add(i as u32)).load(Ordering::Relaxed);
         }
         let after = head.wrapping_add(SLOTS as u32 / 2);
         self.head.compare_exchange(head, after, Ordering::AcqRel, Ordering::Relaxed).ok()?;
         Some(half)
+    }
+
+    /// Puts as the scheduler does: what goes to the queue of all, if the ring is full.
+    #[cfg(test)]
+    fn put_or_overflow(&self, task: usize) -> Option<impl Iterator<Item = usize>> {
+        while !self.put(task) {
+            if let Some(half) = self.take_half() {
+                return Some(half.into_iter().chain([task]));
+            }
+        }
+        None
     }
 
     /// Takes the next. Owner only, but thieves may be faster.
@@ -189,7 +191,7 @@ mod tests {
         assert_eq!(q.put_next(9), None);
         assert!(!q.is_empty());
         assert_eq!(q.put_next(8), Some(9));
-        assert!(q.put(9).is_none() && q.put(7).is_none());
+        assert!(q.put(9) && q.put(7));
         assert_eq!(q.take_next(), Some(8));
         assert_eq!((q.take(), q.take(), q.take(), q.take_next()), (Some(9), Some(7), None, None));
         assert!(q.is_empty());
@@ -199,10 +201,10 @@ mod tests {
     fn a_full_ring_gives_half_away_in_order() {
         let q = RunQueue::new();
         for task in 1..=SLOTS {
-            assert!(q.put(task).is_none());
+            assert!(q.put(task));
         }
-        let half = q.put(1000).expect("full");
-        assert!(half.iter().copied().eq((1..=SLOTS / 2).chain([1000])));
+        let half = q.put_or_overflow(1000).expect("full");
+        assert!(half.eq((1..=SLOTS / 2).chain([1000])));
         let rest: Vec<usize> = std::iter::from_fn(|| q.take()).collect();
         assert!(rest.into_iter().eq(SLOTS / 2 + 1..=SLOTS));
     }
@@ -211,7 +213,7 @@ mod tests {
     fn stealing_takes_half_rounded_up() {
         for len in 0..=SLOTS {
             let (victim, thief) = (RunQueue::new(), RunQueue::new());
-            (1..=len).for_each(|task| assert!(victim.put(task).is_none()));
+            (1..=len).for_each(|task| assert!(victim.put(task)));
             let run = thief.steal(&victim);
             let stolen: Vec<usize> = std::iter::from_fn(|| thief.take()).chain(run).collect();
             assert_eq!(stolen, (1..=len.div_ceil(2)).collect::<Vec<_>>());
@@ -241,7 +243,7 @@ mod tests {
             let mut got = Vec::new();
             for task in 1..=TASKS {
                 let kicked = if task % 3 == 0 { victim.put_next(task) } else { Some(task) };
-                if let Some(half) = kicked.and_then(|task| victim.put(task)) {
+                if let Some(half) = kicked.and_then(|task| victim.put_or_overflow(task)) {
                     got.extend(half);
                 }
                 if task % 7 == 0 {
@@ -274,7 +276,7 @@ mod model {
         builder.preemption_bound = Some(3);
         builder.check(move || {
             let victim = Arc::new(RunQueue::new());
-            (1..=before).for_each(|task| assert!(victim.put(task).is_none()));
+            (1..=before).for_each(|task| assert!(victim.put(task)));
             let thief = {
                 let victim = victim.clone();
                 thread::spawn(move || {
@@ -287,7 +289,7 @@ mod model {
             };
             let mut got = Vec::new();
             for task in before + 1..=tasks {
-                if let Some(half) = victim.put_next(task).and_then(|kicked| victim.put(kicked)) {
+                if let Some(half) = victim.put_next(task).and_then(|kicked| victim.put_or_overflow(kicked)) {
                     got.extend(half);
                 }
             }

@@ -149,10 +149,6 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
-    pub const fn new() -> Seen {
-        Seen { tick: AtomicU64::new(0), since: AtomicI64::new(0) }
-    }
-
     /// Whether a task has been dispatched since the last look.
     fn look(&self, p: &P, now: i64) -> bool {
         let tick = p.ticks();
