@@ -6,12 +6,16 @@
 
 extern crate alloc;
 
+mod asleep;
 mod close;
 mod connect;
+mod crowds;
 mod deadlines;
 mod env;
 mod heap;
 mod listener;
+mod parallel;
+mod preempted;
 mod print;
 mod sched;
 mod spawn;
@@ -19,6 +23,7 @@ mod stacks;
 mod stream;
 mod support;
 mod time;
+mod timers;
 
 use alloc::vec::Vec;
 use netpoll::println;
@@ -40,6 +45,11 @@ const TOPICS: &[&[Scenario]] = &[
     connect::SCENARIOS,
     deadlines::SCENARIOS,
     close::SCENARIOS,
+    crowds::SCENARIOS,
+    parallel::SCENARIOS,
+    preempted::SCENARIOS,
+    timers::SCENARIOS,
+    asleep::SCENARIOS,
 ];
 
 fn main(env: Env) -> i32 {

@@ -93,7 +93,9 @@ pub fn waiting<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> Joi
     handle
 }
 
+/// Joins them all, once the last has been spawned.
 pub fn join_all<T>(handles: impl IntoIterator<Item = JoinHandle<T>>) -> Vec<T> {
+    let handles: Vec<_> = handles.into_iter().collect();
     handles.into_iter().map(JoinHandle::join).collect()
 }
 
