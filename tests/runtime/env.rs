@@ -14,7 +14,8 @@ fn lines<'a>(outcome: &'a Outcome, kind: &'a str) -> impl Iterator<Item = &'a st
 fn exec(profile: Profile, args: &[&str], vars: &[&str]) -> Outcome {
     let mut command = program(profile, "scenario");
     let path = CString::new(command.get_program().as_bytes()).unwrap();
-    let strings = |words: &[&str]| -> Vec<CString> { words.iter().map(|&w| CString::new(w).unwrap()).collect() };
+    let strings =
+        |words: &[&str]| -> Vec<CString> { words.iter().map(|&w| CString::new(w).unwrap()).collect() };
     let pointers = |strings: &[CString]| -> Vec<usize> {
         strings.iter().map(|s| s.as_ptr() as usize).chain([0]).collect()
     };
@@ -77,7 +78,9 @@ fn the_auxiliary_vector_is_the_kernels() {
         [(libc::AT_PAGESZ, page), (libc::AT_UID, uid), (libc::AT_CLKTCK, ticks)]
     };
     for profile in PROFILES {
-        let outcome = run(Command::new(program(profile, "scenario").get_program()).arg("env").stdout(std::process::Stdio::piped()));
+        let outcome = run(Command::new(program(profile, "scenario").get_program())
+            .arg("env")
+            .stdout(std::process::Stdio::piped()));
         let entries: Vec<(u64, u64)> = lines(&outcome, "aux")
             .map(|line| {
                 let (key, value) = line.split_once(' ').unwrap();
@@ -91,7 +94,8 @@ fn the_auxiliary_vector_is_the_kernels() {
         assert!(value(libc::AT_RANDOM).is_some_and(|address| address != 0));
         assert!(value(libc::AT_ENTRY).is_some_and(|address| address != 0));
         assert!(value(0).is_none(), "AT_NULL is the end, not an entry");
-        let variables: Vec<String> = std::env::vars().map(|(name, value)| format!("{name}={value}")).collect();
+        let variables: Vec<String> =
+            std::env::vars().map(|(name, value)| format!("{name}={value}")).collect();
         // Those of this process, which the child inherits, unless they have line breaks in them.
         for variable in variables.iter().filter(|v| !v.contains('\n')) {
             assert!(lines(&outcome, "var").any(|line| line == variable), "{variable}");

@@ -120,7 +120,8 @@ pub fn finish_within(mut child: Child, limit: Duration) -> Result<Outcome, Outco
             }
         }
     };
-    let text = |reader: Option<thread::JoinHandle<String>>| reader.map_or(String::new(), |r| r.join().unwrap());
+    let text =
+        |reader: Option<thread::JoinHandle<String>>| reader.map_or(String::new(), |r| r.join().unwrap());
     let outcome = Outcome { status, stdout: text(stdout), stderr: text(stderr) };
     if in_time { Ok(outcome) } else { Err(outcome) }
 }
