@@ -37,7 +37,7 @@ pub(super) struct Word {
 }
 
 impl Word {
-    crate::atomic::const_fn! {
+    const_fn! {
         /// Unlocked.
         pub fn new() -> Word {
             Word { state: AtomicU32::new(0), sema: AtomicU32::new(0) }

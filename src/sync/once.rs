@@ -10,7 +10,7 @@ pub(super) struct OnceWord {
 }
 
 impl OnceWord {
-    crate::atomic::const_fn! {
+    const_fn! {
         /// Not done.
         pub fn new() -> OnceWord {
             OnceWord { done: AtomicU32::new(0), mutex: Word::new() }

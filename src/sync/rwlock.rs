@@ -25,7 +25,7 @@ pub(super) struct RwWord {
 }
 
 impl RwWord {
-    crate::atomic::const_fn! {
+    const_fn! {
         /// Unlocked.
         pub fn new() -> RwWord {
             RwWord {

@@ -39,7 +39,7 @@ impl State {
 }
 
 impl Semaphore {
-    crate::atomic::const_fn! {
+    const_fn! {
         /// With `permits` free.
         pub fn new(permits: usize) -> Semaphore {
             Semaphore(Mutex::new(State { permits, queue: WaitList::new() }))

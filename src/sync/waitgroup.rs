@@ -44,7 +44,7 @@ impl fmt::Debug for WaitGroup {
 }
 
 impl WaitGroup {
-    crate::atomic::const_fn! {
+    const_fn! {
         /// With nothing to wait for.
         pub fn new() -> WaitGroup {
             WaitGroup { word: AtomicUsize::new(0), list: Mutex::new(WaitList::new()) }

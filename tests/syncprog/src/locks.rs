@@ -35,7 +35,7 @@ fn a_mutex_excludes_eight_tasks() {
             }
         })
     });
-    drop(tasks.map(|task| task.join()));
+    let _: [(); _] = tasks.map(|task| task.join());
     assert_eq!(*COUNT.lock(), 800_000);
 }
 
@@ -156,7 +156,7 @@ fn writers_are_not_starved_by_readers() {
         assert!(begin.elapsed() < Duration::from_millis(500));
     }
     STOP.store(true, Ordering::Relaxed);
-    drop(readers.map(|r| r.join()));
+    let _: [(); _] = readers.map(|r| r.join());
 }
 
 fn readers_are_not_starved_by_writers() {
@@ -177,7 +177,7 @@ fn readers_are_not_starved_by_writers() {
         assert!(begin.elapsed() < Duration::from_millis(500));
     }
     STOP.store(true, Ordering::Relaxed);
-    drop(writers.map(|w| w.join()));
+    let _: [(); _] = writers.map(|w| w.join());
 }
 
 fn once_runs_once_and_all_wait_for_it() {

@@ -52,7 +52,7 @@ fn no_notification_is_lost() {
             })
         })
     });
-    drop(producers.map(|p| p.join()));
+    let _: [(); _] = producers.map(|p| p.join());
     assert_eq!(consumers.map(|c| c.join()).iter().sum::<u64>(), 3 * EACH * (EACH + 1) / 2);
 }
 
@@ -84,7 +84,7 @@ fn notify_all_wakes_all_and_notify_one_the_first() {
         assert_eq!(STATE.lock().2, n, "one at a time");
     }
     CHANGED.notify_all();
-    drop(tasks.map(|task| task.join()));
+    let _: [(); _] = tasks.map(|task| task.join());
     assert_eq!(STATE.lock().1[..2], [1, 2], "in the order in which they came");
 }
 
@@ -141,7 +141,7 @@ fn notifications_that_race_with_deadlines_are_not_lost() {
             sleep(Duration::from_nanos(random.below(20_000)));
         }
     }
-    drop(takers.map(|t| t.join()));
+    let _: [(); _] = takers.map(|t| t.join());
     assert_eq!(*TOKENS_LEFT.lock(), 0);
 }
 
