@@ -386,7 +386,10 @@ mod model {
     //! somebody receives: the value is there on exactly one side. A send, a receive and a close: as well,
     //! and nobody is left waiting.
     //!
-    //! TODO-MUT
+    //! Mutations seen to fail: a waiter that times out and stays in the list (its frame is used when it is
+    //! gone); a close that does not ready senders (a task sleeps for ever); a sender that is not told its
+    //! value was taken; in `waitlist.rs`, a claim by a load and a store, or without a look at who has claimed
+    //! already, and a timer's callback that does not tell it has lost (the task waits for it for ever).
 
     use super::super::park::{deadline_passes, task};
     use super::*;

@@ -180,7 +180,8 @@ mod public {
 mod model {
     //! Two tasks call at once: it is run once, and whoever returns sees what it did.
     //!
-    //! TODO-MUT
+    //! Mutations seen to fail: the store or the load of `done` Relaxed (it is not seen); no second look
+    //! under the lock (run twice).
 
     use super::super::park::Patient;
     use super::*;

@@ -117,7 +117,7 @@ fn ready_arms_have_equal_chances() {
     const ROUNDS: usize = 30_000;
     let channels = [(); 3].map(|()| channel(1));
     for (tx, _) in &channels {
-        tx.send(()).unwrap();
+        tx.send(1).unwrap();
     }
     let mut counts = [0; 3];
     let [(a, ra), (b, rb), (c, rc)] = &channels;
