@@ -47,10 +47,10 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("readme")
 }
 
-/// Writes the README's files of `package`, which then depends on the crate as it is here. A manifest that
-/// shows only dependencies gets the rest that `cargo new` writes.
-fn write(package: &str, changed: impl Fn(&str, String) -> String) -> PathBuf {
-    let folder = folder().join(package);
+/// Writes the README's files of `package` into the folder `place`, where they depend on the crate as it is
+/// here. A manifest that shows only dependencies gets the rest that `cargo new` writes.
+fn write(package: &str, place: &str, changed: impl Fn(&str, String) -> String) -> PathBuf {
+    let folder = folder().join(place);
     for (name, block) in blocks() {
         let Some(name) = name.strip_prefix(package).and_then(|name| name.strip_prefix('/')) else { continue };
         let mut content = changed(name, block);
@@ -92,6 +92,15 @@ fn cargo(package: &Path, args: &[&str]) -> Output {
         .unwrap();
     assert!(output.status.success(), "cargo {args:?}: {output:#?}");
     output
+}
+
+/// The profiles that recipe 1 knows.
+const PROFILES: [&str; 3] = ["dev", "release", "small"];
+
+/// Builds `package`; returns its program.
+fn build(package: &Path, program: &str, profile: &str) -> PathBuf {
+    cargo(package, &["build", "--profile", profile]);
+    folder().join("target").join(if profile == "dev" { "debug" } else { profile }).join(program)
 }
 
 /// A program of a test's, which ends with it.
@@ -144,26 +153,39 @@ fn assert_echoes(program: &Path) {
 
 #[test]
 fn freestanding_package_runs_in_every_profile() {
-    let package = write("echo", |name, block| match name {
+    let package = write("echo", "echo", |name, block| match name {
         "src/main.rs" => replaced(&block, "127.0.0.1:9000", "127.0.0.1:0"), // no port is free for certain
         _ => block,
     });
-    for profile in ["dev", "release", "small"] {
-        cargo(&package, &["build", "--profile", profile]);
-        let folder = folder().join("target").join(if profile == "dev" { "debug" } else { profile });
-        assert_echoes(&folder.join("echo"));
+    for profile in PROFILES {
+        assert_echoes(&build(&package, "echo", profile));
+    }
+}
+
+/// "`alloc` works with a `#[global_allocator]` of yours": with the same manifest and link arguments.
+#[test]
+fn alloc_links_in_every_profile() {
+    let package = write("echo", "alloc", |name, block| match name {
+        "src/main.rs" => include_str!("readme/alloc.rs").to_owned(),
+        "Cargo.toml" => block.replace("\"echo\"", "\"alloc-user\""),
+        _ => block,
+    });
+    for profile in PROFILES {
+        let output =
+            Command::new(build(&package, "alloc-user", profile)).args(["a", "b c"]).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "<\"a\">,<\"b c\">\n", "{profile}: {output:?}");
     }
 }
 
 #[test]
 fn embedder_takes_turns() {
-    let output = cargo(&write("embedder", |_, block| block), &["run"]);
+    let output = cargo(&write("embedder", "embedder", |_, block| block), &["run"]);
     assert_eq!(String::from_utf8_lossy(&output.stdout), "b 3\na 2\nb 1\n");
 }
 
 #[test]
 fn abi_test_passes() {
-    let package = write("abi", |_, block| block);
+    let package = write("abi", "abi", |_, block| block);
     put(&package.join("src/lib.rs"), "");
     let output = cargo(&package, &["test", "--test", "abi"]);
     let text = String::from_utf8_lossy(&output.stdout);

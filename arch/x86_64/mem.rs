@@ -357,8 +357,8 @@ pub unsafe fn strlen(s: *const u8) -> usize {
 }
 
 /// Defines, in the binary that expands it, the symbols that compiled code and the precompiled `core`
-/// call: `memcpy`, `memmove`, `memset`, `memcmp`, `bcmp`, `strlen`, and `rust_eh_personality`, which
-/// `core` names but nothing calls when a panic aborts.
+/// call: `memcpy`, `memmove`, `memset`, `memcmp`, `bcmp`, `strlen`; and what `core` and `alloc` name
+/// but nothing calls when a panic aborts: `rust_eh_personality`, `_Unwind_Resume`.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __netpoll_mem {
@@ -401,5 +401,11 @@ macro_rules! __netpoll_mem {
 
         #[unsafe(no_mangle)]
         extern "C" fn rust_eh_personality() {}
+
+        #[unsafe(naked)]
+        #[unsafe(no_mangle)]
+        unsafe extern "C" fn _Unwind_Resume() -> ! {
+            ::core::arch::naked_asm!("ud2")
+        }
     };
 }

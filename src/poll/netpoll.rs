@@ -374,30 +374,25 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
         let mut woken = Woken { list: S::List::default(), delta: 0, others: false };
         // Before all else: timers fire even where the poller cannot be made.
         let now = self.expire(&mut woken);
-        if let Err(e) = self.init() {
-            return if woken.is_empty() { Err(e) } else { Ok((woken.list, woken.delta)) };
-        }
         let mut events = [const { MaybeUninit::<EpollEvent>::uninit() }; EVENTS];
         let slept = delay != 0 && woken.is_empty();
-        let n = if self.failed.load(Ordering::SeqCst) != 0 {
-            Err(None) // the number may be another epoll instance by now, with another's events
-        } else if slept {
-            self.epoll_sleep(&mut events, delay, now).map_err(Some)
-        } else {
-            self.epoll_wait(&mut events, 0).map_err(Some)
-        };
-        let n = match n {
-            Ok(n) => n,
-            Err(errno) => {
-                if let Some(errno) = errno {
-                    self.fail(errno);
-                }
-                // Those woken by their deadlines must not be lost with the poller.
-                if !woken.is_empty() {
-                    return Ok((woken.list, woken.delta));
-                }
+        let n = self.init().and_then(|()| {
+            if self.failed.load(Ordering::SeqCst) != 0 {
+                // The number may be another epoll instance by now, with another's events.
                 return Err(self.failure());
             }
+            let n = if slept {
+                self.epoll_sleep(&mut events, delay, now)
+            } else {
+                self.epoll_wait(&mut events, 0)
+            };
+            n.map_err(|errno| self.fail(errno))
+        });
+        let n = match n {
+            Ok(n) => n,
+            Err(e) if woken.is_empty() => return Err(e),
+            // Those woken by their deadlines must not be lost with the poller.
+            Err(_) => return Ok((woken.list, woken.delta)),
         };
         for event in events.iter().take(n) {
             // SAFETY: the kernel wrote the first `n` records (contract of `Kernel::epoll_wait`).
@@ -562,15 +557,16 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
         }
     }
 
-    /// The poller is broken: nobody parked on it may wait for ever.
+    /// The poller is broken: nobody parked on it may wait for ever. Returns the error to report.
     #[cold]
-    fn fail(&self, errno: Errno) {
+    fn fail(&self, errno: Errno) -> Error {
         self.failed.store(errno.raw(), Ordering::SeqCst);
         self.cache.for_each(|pd| {
             pd.publish(info::FAILED, 0);
             self.ready(pd.unblock(Mode::Read, false));
             self.ready(pd.unblock(Mode::Write, false));
         });
+        self.failure()
     }
 }
 

@@ -9,7 +9,8 @@ use crate::sys::fd::{PollFd, PollFlags, ppoll, write};
 use crate::sys::{Errno, RawFd};
 use core::cell::UnsafeCell;
 use core::fmt;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::ptr;
+use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
 const STDOUT: RawFd = 1;
 const STDERR: RawFd = 2;
@@ -71,7 +72,11 @@ impl Message {
     }
 
     pub fn push(&mut self, s: &str) -> &mut Message {
-        let mut rest = self.buffer.fill(s.as_bytes());
+        self.push_bytes(s.as_bytes())
+    }
+
+    fn push_bytes(&mut self, bytes: &[u8]) -> &mut Message {
+        let mut rest = self.buffer.fill(bytes);
         while !rest.is_empty() {
             if !self.locked && !self.urgent {
                 self.lock();
@@ -87,8 +92,7 @@ impl Message {
         if n >= 10 {
             self.push_number(n / 10);
         }
-        let digit = [b'0' + (n % 10) as u8];
-        self.push(core::str::from_utf8(&digit).unwrap_or_default())
+        self.push_bytes(&[b'0' + (n % 10) as u8])
     }
 
     pub fn flush(&mut self) {
@@ -97,30 +101,25 @@ impl Message {
 
     /// The end of a `print!`.
     fn finish(mut self) {
-        if self.urgent {
-            return self.flush();
-        }
-        if !self.locked {
+        if !self.locked && !self.urgent {
             self.lock();
             let text = self.buffer.filled();
-            if self.fd == STDOUT && !text.contains(&b'\n') && begun().hold(text) {
-                return self.unlock();
+            let held = self.fd == STDOUT && !text.contains(&b'\n') && begun().hold(text);
+            if held {
+                self.buffer.len = 0;
+            } else {
+                begun().write_out_if(self.fd == STDOUT);
             }
-            begun().write_out_if(self.fd == STDOUT);
         }
         self.flush();
-        self.unlock();
+        if self.owned {
+            unlock();
+        }
     }
 
     fn lock(&mut self) {
         self.owned = lock();
         self.locked = true;
-    }
-
-    fn unlock(&self) {
-        if self.owned {
-            unlock();
-        }
     }
 }
 
@@ -134,15 +133,15 @@ impl fmt::Write for Message {
 /// One for the output: whoever has it may write. Tasks park for it.
 static OUTPUT: AtomicU32 = AtomicU32::new(1);
 
-/// The number of the task that has the output, or 0. Only that task finds its own number here, so the
-/// word orders nothing and is right for whoever compares it with himself.
-static OWNER: AtomicU64 = AtomicU64::new(0);
+/// The task that has the output, or null. Only that task finds itself here, so the word orders nothing
+/// and is right for whoever compares it with himself.
+static OWNER: AtomicPtr<()> = AtomicPtr::new(ptr::null_mut());
 
 /// Takes the output. `false`: the task has it already, by a message that is being formatted right now
 /// (its `Display` prints something itself); it is that message's to give back.
 fn lock() -> bool {
-    let me = proc::running().map_or(0, |(id, _)| id);
-    if me != 0 && OWNER.load(Ordering::Relaxed) == me {
+    let me: *mut () = proc::current().map_or(ptr::null_mut(), |g| g.as_ptr().cast());
+    if !me.is_null() && OWNER.load(Ordering::Relaxed) == me {
         return false;
     }
     semacquire(&OUTPUT);
@@ -151,7 +150,7 @@ fn lock() -> bool {
 }
 
 fn unlock() {
-    OWNER.store(0, Ordering::Relaxed);
+    OWNER.store(ptr::null_mut(), Ordering::Relaxed);
     semrelease(&OUTPUT);
 }
 

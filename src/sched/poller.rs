@@ -1,12 +1,11 @@
 //! The poller's view of this scheduler, and the runtime's one poller.
 
 use super::g::{GQueue, Gp, WaitReason};
-use super::proc::{gopark, goready, injectglist, set_poller, yield_now};
+use super::proc::{gopark, goready, goready_last, injectglist, set_poller};
 use crate::poll::{Linux, Netpoll, Scheduler};
 use crate::rt::clock::nanotime;
 use crate::sys::time::{Timespec, nanosleep};
 use crate::timer::{NEVER, Timer};
-use core::cell::Cell;
 use core::ptr::NonNull;
 
 /// This scheduler, for [`Netpoll`].
@@ -95,26 +94,14 @@ pub(crate) fn sleep_until(when: i64) {
     while nanotime() < when {
         let sleeper = Sleeper { timer: Timer::new(fire), g: super::proc::getg() };
         let timer = NonNull::from(&sleeper).cast();
-        let armed = Cell::new(false);
-        gopark(WaitReason::Sleep, |_| {
-            // Before the timer is: behind that this frame may be running again, elsewhere.
-            armed.set(true);
+        gopark(WaitReason::Sleep, |g| {
             // SAFETY: the frame stays until the timer has fired: nobody else readies this task.
             match unsafe { netpoll.timers().set(netpoll.kernel(), timer, when, 0) } {
-                Ok(earlier) => {
-                    if earlier {
-                        netpoll.wake_for_timer();
-                    }
-                    true
-                }
-                Err(_) => {
-                    armed.set(false);
-                    false
-                }
+                Ok(true) => netpoll.wake_for_timer(),
+                Ok(false) => {}
+                Err(_) => goready_last(g), // no memory for the heap: try again, behind all others
             }
+            true
         });
-        if !armed.get() {
-            yield_now(); // no memory for the heap: try again, behind all others
-        }
     }
 }

@@ -124,13 +124,18 @@ fn running_on(m: &M) -> Gp {
     unsafe { m.curg.get().unwrap_unchecked() }
 }
 
-/// The running task's number and stack, if a task is running: for reports of panics and overflows.
-pub(crate) fn running() -> Option<(u64, Stack)> {
+/// The running task, if one is running.
+#[inline(never)]
+pub(crate) fn current() -> Option<Gp> {
     if M0.this.get().is_null() {
         return None; // before the runtime
     }
-    let g = getm().curg.get()?;
-    Some((g.id.get(), g.stack))
+    getm().curg.get()
+}
+
+/// The running task's number and stack: for reports of panics and overflows.
+pub(crate) fn running() -> Option<(u64, Stack)> {
+    current().map(|g| (g.id.get(), g.stack))
 }
 
 /// Bytes of a page, as the kernel told.
@@ -174,6 +179,13 @@ pub(crate) fn gopark<F: FnOnce(Gp) -> bool>(reason: WaitReason, commit: F) {
 pub(crate) fn goready(g: Gp) {
     g.casgstatus(Status::Waiting, Status::Runnable);
     runqput(&getm().p, g);
+}
+
+/// Makes a parked task runnable, behind all others.
+#[cold]
+pub(super) fn goready_last(g: Gp) {
+    g.casgstatus(Status::Waiting, Status::Runnable);
+    globrunqput(g);
 }
 
 /// Lets other tasks run: the calling one goes behind all that are runnable (Go: `Gosched`).
@@ -281,10 +293,10 @@ pub(super) fn injectglist(woken: GQueue) {
 /// The next task to run (Go: `findRunnable`). Blocks while there is none.
 fn find_runnable(p: &P) -> Gp {
     loop {
-        let tick = p.schedtick.get().wrapping_add(1);
+        let tick = p.schedtick.get() + 1;
         p.schedtick.set(tick);
-        if tick.is_multiple_of(FAIRNESS) {
-            poll(false);
+        if tick == FAIRNESS {
+            poll(p, false);
             if let Some(g) = globrunqget() {
                 return g;
             }
@@ -292,17 +304,17 @@ fn find_runnable(p: &P) -> Gp {
         if let Some(g) = runqget(p).or_else(globrunqget) {
             return g;
         }
-        if !poll(true) {
+        if !poll(p, true) {
             deadlock();
         }
-        p.schedtick.set(0); // it has just been looked at, and all queues had been empty
     }
 }
 
 /// Looks for tasks that the poller can wake, and waits for the first if `block`. `false`: there is
-/// nothing that could wake one.
+/// nothing that could wake one. The next look for fairness' sake is a whole round away again.
 #[inline]
-fn poll(block: bool) -> bool {
+fn poll(p: &P, block: bool) -> bool {
+    p.schedtick.set(0);
     let hook = SCHED.poll.load(Ordering::Relaxed);
     // SAFETY: `None` or what `set_poller` stored; a null function pointer is `None`.
     match unsafe { mem::transmute::<*mut (), Option<fn(bool) -> bool>>(hook) } {

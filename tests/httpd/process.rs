@@ -1,9 +1,9 @@
 //! The program as a process: arguments, messages, descriptors.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpListener;
-use std::process::{Output, Stdio};
+use std::io::{self, BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::Output;
 use std::thread;
 use std::time::Duration;
 
@@ -103,9 +103,7 @@ fn the_log_has_a_line_for_each_request() {
     }
     client.end();
     assert!(client.is_at_end()); // which comes behind the last line
-    let _ = server.child.kill();
-    let mut log = String::new();
-    server.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+    let log = server.end_and_read_log();
     let expected: String = requests.iter().map(|(_, logged)| format!("{peer} {logged}\n")).collect();
     assert_eq!(log, expected);
 }
@@ -117,60 +115,48 @@ fn without_log_it_is_silent() {
     for request in [get("/"), get("/none"), "nonsense\r\n\r\n".into()] {
         server.exchange(request);
     }
-    let _ = server.child.kill();
-    let mut log = String::new();
-    server.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
-    assert_eq!(log, "");
+    assert_eq!(server.end_and_read_log(), "");
 }
 
 #[test]
-fn closed_standard_streams_are_not_taken_by_connections() {
+fn without_standard_streams_it_serves_and_the_log_reaches_no_client() {
     let root = folder("closed-streams");
     fs::write(root.join("a"), "content").unwrap();
-    // Without stdin and stderr, the numbers 0 and 2 are free. The log must reach no client.
-    let server = Server::start_with(&root, &["--log"], |command| {
-        in_child(command, || {
-            // SAFETY: the child's own, which nothing uses between here and exec.
-            unsafe { (libc::close(0), libc::close(2)) };
-            Ok(())
-        });
-    });
-    let mut clients: Vec<_> = (0..4).map(|_| server.connect()).collect();
-    for client in &mut clients {
-        client.send(get("/a"));
-        assert_eq!(client.response().text(), "content");
-    }
-    for client in &mut clients {
-        client.end();
-        assert_eq!(client.rest(), "");
-    }
-}
-
-#[test]
-fn without_stdout_it_serves() {
-    let root = folder("no-stdout");
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    for closed in [true, false] {
+    // The numbers of the closed ones are free for what the server opens.
+    let prepare: [fn() -> io::Result<()>; 4] =
+        [|| Ok(()), || close(&[1]), || close(&[0, 2]), || close(&[0, 1, 2])];
+    for prepare in prepare {
         let mut command = httpd();
-        command.arg("--root").arg(&root).arg(port.to_string()).stderr(Stdio::null());
-        if closed {
-            in_child(&mut command, || {
-                // SAFETY: as above.
-                unsafe { libc::close(1) };
-                Ok(())
-            });
-        }
+        command.arg("--log").arg("--root").arg(&root).arg(port.to_string());
+        in_child(&mut command, prepare);
         let mut child = command.spawn().unwrap();
-        drop(child.stdout.take()); // a pipe that nobody reads
+        drop((child.stdout.take(), child.stderr.take())); // nobody reads them either
         let mut server = Server { child, addr: port };
         let mut tries = 0;
-        while std::net::TcpStream::connect(port).is_err() {
+        while TcpStream::connect(port).is_err() {
             tries += 1;
             assert!(tries < 3000 && server.is_running());
             thread::sleep(Duration::from_millis(10));
         }
-        assert_eq!(server.get("/none").status, 404);
+        let mut clients: Vec<_> = (0..4).map(|_| server.connect()).collect();
+        for client in &mut clients {
+            client.send(get("/a"));
+            assert_eq!(client.response().text(), "content");
+        }
+        for client in &mut clients {
+            client.end();
+            assert_eq!(client.rest(), "");
+        }
     }
+}
+
+fn close(descriptors: &[i32]) -> io::Result<()> {
+    for &descriptor in descriptors {
+        // SAFETY: the child's own, which nothing uses between here and exec.
+        unsafe { libc::close(descriptor) };
+    }
+    Ok(())
 }
 
 #[test]
@@ -224,7 +210,7 @@ fn without_memory_for_a_task_connections_close_and_it_recovers() {
             let limit = libc::rlimit { rlim_cur: 8 << 20, rlim_max: 8 << 20 };
             // SAFETY: setrlimit(2) reads `limit`.
             let result = unsafe { libc::setrlimit(libc::RLIMIT_AS, &limit) };
-            if result == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+            if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
         });
     });
     let mut clients: Vec<_> = (0..200).map(|_| server.connect()).collect();

@@ -66,7 +66,9 @@ fn count(rounds: usize, leave: Leave) -> Calls {
             stream
         });
         // Only the thread that started the server may trace it.
-        trace(pid, shared)
+        let calls = trace(pid, shared);
+        server.wait().expect_err("the tracer has seen its end, and reaped it");
+        calls
     })
 }
 
@@ -155,8 +157,9 @@ fn entry(pid: i32) -> Option<i64> {
     let size = size_of::<libc::ptrace_syscall_info>();
     // SAFETY: the kernel writes at most `size` bytes.
     let n = unsafe { libc::ptrace(libc::PTRACE_GET_SYSCALL_INFO, pid, size, &raw mut info) };
-    // SAFETY: `op` says that this member is the one that was written.
-    (n > 0 && info.op == libc::PTRACE_SYSCALL_INFO_ENTRY).then(|| unsafe { info.u.entry.nr } as i64)
+    // SAFETY: integers, whichever member was written; `op` says whether it was this one.
+    let entry = unsafe { info.u.entry };
+    (n > 0 && info.op == libc::PTRACE_SYSCALL_INFO_ENTRY).then_some(entry.nr as i64)
 }
 
 #[test]

@@ -32,8 +32,6 @@ use core::time::Duration;
 use netpoll::net::{Error, TcpListener};
 use netpoll::rt::Env;
 use netpoll::sys::Errno;
-use netpoll::sys::fd::{OFlags, fcntl_getfd};
-use netpoll::sys::fs::{AT_FDCWD, openat};
 use netpoll::time::sleep;
 use netpoll::{Builder, eprintln, println};
 
@@ -54,7 +52,6 @@ const MISUSED: i32 = 2;
 const PAUSE: Duration = Duration::from_millis(100);
 
 fn main(env: Env) -> i32 {
-    occupy_standard_descriptors();
     let options = match args::parse(env.args().skip(1)) {
         Ok(Command::Serve(options)) => options,
         Ok(Command::Help) => {
@@ -74,6 +71,9 @@ fn main(env: Env) -> i32 {
 }
 
 /// Opens what the program works on, or says why it cannot.
+///
+/// If some of the first three descriptors were closed, the directory, the listener and the poller get their
+/// numbers. To none of them can be written: no connection ever gets what is meant for stderr.
 fn open(options: &Options) -> Option<(TcpListener, Site)> {
     let shown_root = Shown(options.root.to_bytes());
     let root = match Root::open(options.root) {
@@ -124,17 +124,6 @@ fn serve(listener: &TcpListener, site: Site) -> ! {
                 eprintln!("httpd: {error}");
                 sleep(PAUSE);
             }
-        }
-    }
-}
-
-/// Whoever started the program may have closed some of the first three descriptors. A connection must not
-/// get one of those numbers, and then the access log of others.
-fn occupy_standard_descriptors() {
-    for fd in 0..3 {
-        if fcntl_getfd(fd) == Err(Errno::EBADF) {
-            // Good for nothing, which is the point, and there on every machine.
-            let _ = openat(AT_FDCWD, c"/", OFlags::PATH | OFlags::CLOEXEC, 0);
         }
     }
 }

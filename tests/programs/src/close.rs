@@ -1,7 +1,9 @@
 //! Closing.
 
 use crate::Scenario;
-use crate::support::{LOOPBACK, LOTS, SETTLE, after, descriptors, dup, eventually, error, fill, join_all, ms, pair, waiting};
+use crate::support::{
+    LOOPBACK, LOTS, SETTLE, after, descriptors, dup, error, eventually, fill, join_all, ms, pair, waiting,
+};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -104,7 +106,10 @@ fn after_close(_: &[&str]) {
 }
 
 fn last_handle(_: &[&str]) {
-    let before = { pair(); descriptors() };
+    let before = {
+        pair();
+        descriptors()
+    };
     let (near, far) = pair();
     let (second, third) = (dup(&near), dup(&near));
     drop(near);
@@ -158,7 +163,10 @@ fn against_everything(_: &[&str]) {
         panic!("never closed");
     }
     let start = Instant::now();
-    let before = { pair(); descriptors() };
+    let before = {
+        pair();
+        descriptors()
+    };
     for round in 0..200 {
         let (near, far) = pair();
         let near: Arc<TcpStream> = Arc::new(near);

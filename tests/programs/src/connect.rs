@@ -128,9 +128,8 @@ fn no_false_success(_: &[&str]) {
     for _ in 0..200 {
         let listener = TcpListener::bind(LOOPBACK).unwrap();
         let addr = listener.local_addr().unwrap();
-        let clients: Vec<_> = (0..5)
-            .map(|_| spawn(move || TcpStream::connect_deadline(&addr, after(ms(2000)))))
-            .collect();
+        let clients: Vec<_> =
+            (0..5).map(|_| spawn(move || TcpStream::connect_deadline(&addr, after(ms(2000))))).collect();
         netpoll::yield_now();
         drop(listener);
         for client in clients {

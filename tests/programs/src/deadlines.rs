@@ -1,7 +1,9 @@
 //! Deadlines: Go's `timeout_test.go`, as far as TCP goes.
 
 use crate::Scenario;
-use crate::support::{LOOPBACK, LOTS, Random, SETTLE, after, dup, error, fill, join_all, ms, pair, past, waiting};
+use crate::support::{
+    LOOPBACK, LOTS, Random, SETTLE, after, dup, error, fill, join_all, ms, pair, past, waiting,
+};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
@@ -161,7 +163,21 @@ fn fluctuation(write: bool) {
 
 fn various(_: &[&str]) {
     const NANOS: [u64; 16] = [
-        1, 2, 5, 50, 100, 200, 500, 750, 1000, 5_000, 25_000, 250_000, 500_000, 1_000_000, 5_000_000,
+        1,
+        2,
+        5,
+        50,
+        100,
+        200,
+        500,
+        750,
+        1000,
+        5_000,
+        25_000,
+        250_000,
+        500_000,
+        1_000_000,
+        5_000_000,
         100_000_000,
     ];
     for nanos in NANOS.into_iter().chain([0, 250_000_000]) {

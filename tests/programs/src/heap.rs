@@ -49,9 +49,3 @@ unsafe impl GlobalAlloc for Bump {
         let _ = self.next.compare_exchange(end, start, Ordering::Relaxed, Ordering::Relaxed);
     }
 }
-
-/// The precompiled `alloc` names it; nothing unwinds here.
-#[unsafe(no_mangle)]
-extern "C" fn _Unwind_Resume() -> ! {
-    unreachable!("nothing unwinds")
-}

@@ -2,7 +2,8 @@
 
 use crate::Scenario;
 use crate::support::{
-    LOOPBACK, SETTLE, after, descriptors, errno, error, eventually, join_all, limit, ms, pair, pair_on, waiting,
+    LOOPBACK, SETTLE, after, descriptors, errno, error, eventually, join_all, limit, ms, pair, pair_on,
+    waiting,
 };
 use alloc::sync::Arc;
 use alloc::vec::Vec;
