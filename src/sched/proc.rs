@@ -13,7 +13,7 @@
 //! A thread without work becomes *the* poller, if there is none, and blocks there without a P. The
 //! others sleep. What the poll brings is run by that same thread.
 
-use super::g::{GList, GQueue, Gp, Stack, Status, WaitReason};
+use super::g::{GList, GQueue, Gp, Status, WaitReason};
 use super::join::Handle;
 use super::m::{After, M, acquirem, getm, releasem};
 use super::p::{GFREE, P, task};
@@ -168,14 +168,14 @@ pub(super) fn running_on(m: &M) -> Gp {
     unsafe { m.curg.get().unwrap_unchecked() }
 }
 
-/// The running task's number and stack, if a task is running: for reports of panics and overflows.
-pub(crate) fn running() -> Option<(u64, Stack)> {
+/// The running task, if one is running: for reports of panics and overflows.
+pub(crate) fn running() -> Option<Gp> {
     if !preempt::runtime() {
         return None;
     }
     let g = acquirem().curg.get();
     releasem();
-    g.map(|g| (g.id.get(), g.stack))
+    g
 }
 
 /// Bytes of a page, as the kernel told.
