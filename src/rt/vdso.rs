@@ -45,8 +45,9 @@ fn u64_at(bytes: &[u8], at: usize) -> Option<usize> {
 
 /// The first program header of type `kind`: offset and size in the file, and address.
 fn segment(bytes: &[u8], kind: u32) -> Option<(usize, usize, usize)> {
-    if !bytes.starts_with(b"\x7fELF\x02") {
-        return None;
+    let magic = u32::from_ne_bytes(*b"\x7fELF") as usize;
+    if u32_at(bytes, 0)? != magic || bytes.get(4)? != &2 {
+        return None; // 2: of 64 bits
     }
     let (phoff, phentsize, phnum) = (u64_at(bytes, 32)?, u16_at(bytes, 54)?, u16_at(bytes, 56)?);
     for i in 0..phnum {
