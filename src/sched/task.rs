@@ -18,19 +18,12 @@ use core::mem::ManuallyDrop;
 use core::num::NonZeroU64;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-/// What a task is given: its closure, then its result, at the same address, and whom to tell of its end.
+/// What a task is given: its closure, then its result, at the same address, and what it does last, when
+/// it has no use any more for anything that is not its own.
 #[repr(C)]
-struct Slot<F, T> {
+struct Slot<F, T, E> {
     value: Value<F, T>,
-    at_end: Option<AtEnd>,
-}
-
-/// What a task does last, when it has no use any more for anything that is not its own. (A pointer, so
-/// that a program without scopes has nothing of them in it.)
-#[derive(Clone, Copy)]
-pub(super) struct AtEnd {
-    pub call: unsafe fn(*const ()),
-    pub data: *const (),
+    at_end: ManuallyDrop<E>,
 }
 
 #[repr(C)]
@@ -152,28 +145,31 @@ where
     F: FnOnce() -> T,
 {
     // SAFETY: the caller's contract.
-    unsafe { spawn_with(f, None) }
+    unsafe { spawn_with(f, || ()) }
 }
 
 /// As [`spawn_unchecked`], for a task that calls `at_end`, also if its result is left to its handle.
 ///
 /// # Safety
 /// What `f` borrows must last until `at_end` is called, and what its result borrows as long as the handle
-/// too. Calling `at_end` must be sound then. (After an error it is not called.)
-pub(super) unsafe fn spawn_with<F, T>(f: F, at_end: Option<AtEnd>) -> Result<JoinHandle<T>, Errno>
+/// too. (After an error it is not called.)
+pub(super) unsafe fn spawn_with<F, T, E>(f: F, at_end: E) -> Result<JoinHandle<T>, Errno>
 where
     F: FnOnce() -> T,
+    E: FnOnce(),
 {
     static LAST_ID: AtomicU64 = AtomicU64::new(0);
 
-    let (g, from) = proc::gfget(size_of::<Slot<F, T>>() + align_of::<Slot<F, T>>())?;
-    let slot = place::<F, T>(g);
+    let (g, from) = proc::gfget(size_of::<Slot<F, T, E>>() + align_of::<Slot<F, T, E>>())?;
+    let slot = place::<F, T, E>(g);
     // SAFETY: below the control block on a stack that no task runs on; `gfget` checked the size.
-    unsafe { slot.write(Slot { value: Value { closure: ManuallyDrop::new(f) }, at_end }) };
+    unsafe {
+        slot.write(Slot { value: Value { closure: ManuallyDrop::new(f) }, at_end: ManuallyDrop::new(at_end) })
+    };
     g.set_id(LAST_ID.fetch_add(1, Ordering::Relaxed) + 1);
     g.join.reset();
     // SAFETY: below the slot is the rest of the stack, unused.
-    let context = unsafe { Context::new(slot.cast(), run::<F, T>, slot.cast()) };
+    let context = unsafe { Context::new(slot.cast(), run::<F, T, E>, slot.cast()) };
     // SAFETY: the task is ours until it is in a queue.
     unsafe { *g.context.get() = context };
     proc::start(g, from);
@@ -181,17 +177,18 @@ where
 }
 
 /// Where the slot of a task lies: right below its control block.
-fn place<F, T>(g: Gp) -> *mut Slot<F, T> {
-    let below = g.as_ptr().cast::<u8>().wrapping_sub(size_of::<Slot<F, T>>());
-    below.wrapping_sub(below as usize % align_of::<Slot<F, T>>()).cast()
+fn place<F, T, E>(g: Gp) -> *mut Slot<F, T, E> {
+    let below = g.as_ptr().cast::<u8>().wrapping_sub(size_of::<Slot<F, T, E>>());
+    below.wrapping_sub(below as usize % align_of::<Slot<F, T, E>>()).cast()
 }
 
 /// The bottom frame of every task.
-unsafe extern "C" fn run<F, T>(slot: *mut u8) -> !
+unsafe extern "C" fn run<F, T, E>(slot: *mut u8) -> !
 where
     F: FnOnce() -> T,
+    E: FnOnce(),
 {
-    let slot = slot.cast::<Slot<F, T>>();
+    let slot = slot.cast::<Slot<F, T, E>>();
     // SAFETY: `spawn_unchecked` wrote the closure; it is moved out once, and the result takes its place.
     unsafe {
         let f = ManuallyDrop::take(&mut (*slot).value.closure);
@@ -202,11 +199,9 @@ where
         // SAFETY: the result was just written, and nobody is left to take it.
         unsafe { ManuallyDrop::drop(&mut (*slot).value.result) };
     }
-    // SAFETY: the slot is this task's until `goexit` has left its stack.
-    if let Some(AtEnd { call, data }) = unsafe { (*slot).at_end } {
-        // SAFETY: the contract of `spawn_with`.
-        unsafe { call(data) };
-    }
+    // SAFETY: the slot is this task's until `goexit` has left its stack; moved out once.
+    let at_end = unsafe { ManuallyDrop::take(&mut (*slot).at_end) };
+    at_end();
     proc::goexit(handle)
 }
 
