@@ -45,7 +45,8 @@ static STARTED: AtomicBool = AtomicBool::new(false);
 /// The monitor's last reading of the clock, in ns; 0 before the first.
 static NOW: AtomicI64 = AtomicI64::new(0);
 
-/// About now, 10 ms late at most, for the price of a load; 0 while there is no monitor.
+/// About now, 10 ms late at most, for the price of a load; 0 while there is no monitor, or it has just
+/// been woken.
 #[inline]
 pub(super) fn coarse_now() -> i64 {
     NOW.load(Ordering::Relaxed)
@@ -77,7 +78,7 @@ pub(super) fn start() {
 #[inline]
 pub(super) fn wake() {
     if ASLEEP.load(Ordering::SeqCst) != 0 && ASLEEP.swap(0, Ordering::SeqCst) != 0 {
-        NOW.store(nanotime(), Ordering::Relaxed); // it has stood still
+        NOW.store(0, Ordering::Relaxed); // it has stood still: unknown until the next look
         // The word is static: the call cannot fail.
         let _ = futex_wake(&ASLEEP, 1, Scope::Private);
     }
