@@ -21,6 +21,8 @@ fn main() {
         arg("-Wl,-z,norelro"); // there is no loader to make anything read-only later
         if small {
             arg("-Wl,--build-id=none,--no-eh-frame-hdr");
+            // Nor does the kernel read the sections' headers. GNU ld before 2.41 keeps them, with a warning.
+            arg("-Wl,-z,nosectionheader");
             arg("-Wl,-z,noseparate-code"); // lld's default; GNU ld would pad every segment to a page
             arg(&format!("-T{root}/arch/small.ld"));
         }

@@ -59,8 +59,12 @@ mod model;
 #[cfg(all(feature = "rt", not(loom)))]
 pub mod net;
 pub mod poll;
+#[cfg(not(loom))]
+mod preempt;
 #[cfg(all(feature = "rt", not(loom)))]
 pub mod rt;
+#[cfg(all(feature = "rt", not(loom)))]
+pub mod runtime;
 #[cfg(all(feature = "rt", not(loom)))]
 mod sched;
 #[cfg(all(feature = "rt", not(loom)))]
@@ -71,4 +75,4 @@ pub mod time;
 pub mod timer;
 
 #[cfg(all(feature = "rt", not(loom)))]
-pub use sched::{Builder, JoinHandle, Scope, ScopedJoinHandle, TaskId, scope, spawn, yield_now};
+pub use sched::{Builder, JoinHandle, Scope, ScopedJoinHandle, TaskId, blocking, scope, spawn, yield_now};

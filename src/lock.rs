@@ -10,6 +10,7 @@ pub(crate) use model::Mutex;
 
 #[cfg(not(loom))]
 mod futex {
+    use crate::preempt;
     use crate::sys::futex::{Scope, futex_wait, futex_wake};
     use core::sync::atomic::{AtomicU32, Ordering};
 
@@ -31,14 +32,21 @@ mod futex {
 
         #[inline]
         fn lock(&self) {
-            if !self.try_lock() {
+            // A holder that does not run would keep whole threads waiting.
+            preempt::off();
+            if !self.take() {
                 self.lock_contended();
             }
         }
 
         #[inline]
         fn try_lock(&self) -> bool {
-            self.0.compare_exchange(FREE, HELD, Ordering::Acquire, Ordering::Relaxed).is_ok()
+            preempt::off();
+            let taken = self.take();
+            if !taken {
+                preempt::on();
+            }
+            taken
         }
 
         #[inline]
@@ -48,16 +56,22 @@ mod futex {
                 // The word is in our memory, so the call cannot fail.
                 let _ = futex_wake(&self.0, 1, Scope::Private);
             }
+            preempt::on();
         }
     }
 
     impl RawFutex {
+        #[inline(always)]
+        fn take(&self) -> bool {
+            self.0.compare_exchange(FREE, HELD, Ordering::Acquire, Ordering::Relaxed).is_ok()
+        }
+
         #[cold]
         fn lock_contended(&self) {
             // Critical sections are tens of instructions: the holder is most likely done before a
             // sleep would have begun.
             for _ in 0..100 {
-                if self.0.load(Ordering::Relaxed) == FREE && lock_api::RawMutex::try_lock(self) {
+                if self.0.load(Ordering::Relaxed) == FREE && self.take() {
                     return;
                 }
                 core::hint::spin_loop();

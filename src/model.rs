@@ -5,5 +5,7 @@
 mod fdmutex;
 #[path = "sched/join.rs"]
 mod join;
+#[path = "sched/runq.rs"]
+mod runq;
 #[path = "sync/models.rs"]
 mod sync;

@@ -11,7 +11,7 @@ use std::{env, fs, io, ptr};
 
 /// What the programs may weigh in profile `small`, in bytes. Others in `src/bin` have no limit.
 const BUDGETS: [(&str, u64); 4] = [
-    ("tiny", 1200),
+    ("tiny", 1000),
     ("hello", 8 << 10),
     ("hello_pie", (8 << 10) + 512), // a dynamic section, and RELR
     ("echo", 24 << 10),
@@ -69,7 +69,7 @@ impl Elf {
             .map(|at| Segment { kind: number(at, 4) as u32, flags: number(at + 4, 4) as u32 });
         let section_at = |i: usize| word(40) + i * half(58);
         let content_of = |i: usize| word(section_at(i) + 24);
-        let names = content_of(half(62));
+        let names = if half(60) == 0 { 0 } else { content_of(half(62)) };
         let mut sections = BTreeMap::new();
         let mut undefined = Vec::new();
         for i in 0..half(60) {
@@ -110,8 +110,10 @@ impl Elf {
         assert!(loads().filter(|segment| segment.flags & PF_W != 0).count() <= 1, "{program}");
         let stack = self.segments.iter().find(|segment| segment.kind == PT_GNU_STACK);
         assert!(stack.is_some_and(|stack| stack.flags & PF_X == 0), "{program}: executable stack");
-        let text = self.sections[".text"];
-        assert_eq!(text & (SHF_WRITE | SHF_EXECINSTR), SHF_EXECINSTR, "{program}: .text");
+        // Profile `small` keeps no section headers, where the linker can do without.
+        if let Some(text) = self.sections.get(".text") {
+            assert_eq!(text & (SHF_WRITE | SHF_EXECINSTR), SHF_EXECINSTR, "{program}: .text");
+        }
         assert_eq!(self.undefined, [""; 0], "{program}: undefined symbols");
     }
 }

@@ -3,10 +3,12 @@
 
 mod context;
 pub mod mem;
+mod preempt;
 mod start;
 mod syscall;
 mod thread;
 
 pub use context::*;
+pub use preempt::{inject_call, interrupted_sp, preempt_frame, preempt_init};
 pub use syscall::*;
 pub use thread::*;

@@ -118,3 +118,24 @@ pub unsafe extern "C" fn rt_sigreturn() -> ! {
         nr = const nr::RT_SIGRETURN,
     )
 }
+
+/// Adds 1 to the 32-bit word at `fs:8`, in one instruction: a signal handler on this thread sees it
+/// before or after, and the thread cannot have changed in between.
+///
+/// # Safety
+/// The thread pointer must have been set, to a block whose word at offset 8 is such a count.
+#[inline(always)]
+pub unsafe fn thread_count_inc() {
+    // SAFETY: the caller's contract. Memory counts as clobbered, so that nothing behind it moves before.
+    unsafe { asm!("inc dword ptr fs:[8]", options(nostack)) };
+}
+
+/// Takes 1 from the word of [`thread_count_inc`].
+///
+/// # Safety
+/// As there.
+#[inline(always)]
+pub unsafe fn thread_count_dec() {
+    // SAFETY: as above.
+    unsafe { asm!("dec dword ptr fs:[8]", options(nostack)) };
+}

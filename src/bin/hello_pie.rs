@@ -4,7 +4,7 @@
 
 use netpoll::rt::Env;
 
-netpoll::entry!(main);
+netpoll::entry!(main, netpoll::Builder::new().threads(1));
 
 fn main(_: Env) -> i32 {
     netpoll::spawn(|| netpoll::println!("hello")).join();

@@ -3,7 +3,10 @@
 //! They are implemented for streams and for references to them, so that one task can read what another
 //! writes. Streams have the same operations as methods of their own.
 
+mod pipe;
+
 pub use embedded_io::{ErrorKind, ErrorType, Read, Write};
+pub use pipe::{PipeReader, PipeWriter, pipe};
 
 use crate::net::{Error, TcpStream};
 

@@ -20,8 +20,23 @@ pub(crate) enum Kind {
     /// less found it full, and what changes that is an edge. (The exceptions, urgent data and the end
     /// of the stream, are seen by [`PollDesc::hangup_seen`].)
     Stream,
+    /// A pipe of bytes: as above for reads. A write of no more than `PIPE_BUF` bytes takes all or
+    /// nothing, and one of more counts by pages: it tells nothing.
+    Pipe,
     /// Nothing: go on to EAGAIN.
     Other,
+}
+
+impl Kind {
+    /// Whether a short transfer in this direction has exhausted it.
+    #[inline]
+    fn tells(self, mode: Mode) -> bool {
+        match self {
+            Kind::Stream => true,
+            Kind::Pipe => mode == Mode::Read,
+            Kind::Other => false,
+        }
+    }
 }
 
 /// The state behind the handles. Slots are reused and never unmapped.
@@ -168,7 +183,7 @@ impl Fd {
         loop {
             match op(state.fd.get()) {
                 Ok(n) => {
-                    let short = n < want && n != 0 && state.kind.get() == Kind::Stream;
+                    let short = n < want && n != 0 && state.kind.get().tells(mode);
                     exhausted.store(short && !pd.hangup_seen(), Ordering::Relaxed);
                     return Ok(n);
                 }

@@ -7,7 +7,7 @@
 
 mod addr;
 mod error;
-mod fd;
+pub(crate) mod fd;
 mod fdmutex;
 mod parse;
 mod tcp;

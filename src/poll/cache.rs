@@ -6,7 +6,7 @@
 
 use super::desc::PollDesc;
 use super::kernel::Kernel;
-use crate::atomic::{AtomicPtr, Ordering};
+use crate::atomic::{AtomicPtr, AtomicU32, Ordering};
 use crate::lock::Mutex;
 use crate::sys::Errno;
 use crate::timer::Fire;
@@ -25,13 +25,13 @@ const NONE: u32 = u32::MAX;
 pub(super) struct PollCache {
     blocks: [AtomicPtr<PollDesc>; BLOCKS],
     slots: Mutex<Slots>,
+    /// Slots handed out at least once; stored under the lock, behind the slot.
+    made: AtomicU32,
 }
 
 struct Slots {
     /// Go's `pollCache.first`.
     first: u32,
-    /// Slots handed out at least once.
-    made: u32,
 }
 
 /// Block and offset of slot `index`: block `k` holds the `FIRST << k` slots behind all smaller blocks.
@@ -51,7 +51,8 @@ impl PollCache {
     pub(super) const fn new() -> PollCache {
         PollCache {
             blocks: [const { AtomicPtr::new(ptr::null_mut()) }; BLOCKS],
-            slots: Mutex::new(Slots { first: NONE, made: 0 }),
+            slots: Mutex::new(Slots { first: NONE }),
+            made: AtomicU32::new(0),
         }
     }
 
@@ -59,7 +60,8 @@ impl PollCache {
     pub(super) fn new() -> PollCache {
         PollCache {
             blocks: core::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())),
-            slots: Mutex::new(Slots { first: NONE, made: 0 }),
+            slots: Mutex::new(Slots { first: NONE }),
+            made: AtomicU32::new(0),
         }
     }
 
@@ -85,7 +87,7 @@ impl PollCache {
             slots.first = pd.link.load(Ordering::Relaxed);
             return Ok(pd);
         }
-        let index = slots.made;
+        let index = self.made.load(Ordering::Relaxed);
         let (block, offset) = place(index);
         let Some(place) = self.blocks.get(block) else { return Err(Errno::ENOMEM) };
         let mut base = place.load(Ordering::Relaxed);
@@ -96,7 +98,9 @@ impl PollCache {
         // not been handed out and the block, if it is new, is not published.
         unsafe { base.add(offset).write(PollDesc::new(index, fire)) };
         place.store(base, Ordering::Release);
-        slots.made = index + 1;
+        // SeqCst: whoever goes over all slots after he has marked the poller as failed sees this one, or
+        // its owner sees the mark.
+        self.made.store(index + 1, Ordering::SeqCst);
         // SAFETY: just written; lives as long as the cache.
         Ok(unsafe { &*base.add(offset) })
     }
@@ -110,7 +114,7 @@ impl PollCache {
 
     /// Calls `f` with every slot ever handed out.
     pub(super) fn for_each(&self, mut f: impl FnMut(&PollDesc)) {
-        let made = self.slots.lock().made;
+        let made = self.made.load(Ordering::SeqCst);
         (0..made).filter_map(|index| self.get(index)).for_each(&mut f);
     }
 

@@ -41,11 +41,14 @@ mod kernel;
 #[cfg(all(test, loom))]
 mod model;
 mod netpoll;
+mod stats;
+mod wait;
 
 pub use deadline::Side;
 pub use desc::{Mode, PollDesc};
 pub use kernel::{Kernel, Linux, timeout_ms};
 pub use netpoll::{EVENTS, Netpoll};
+pub use stats::Stats;
 
 use crate::sys::Errno;
 use core::fmt;

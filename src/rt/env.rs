@@ -53,8 +53,10 @@ impl Env {
             return None;
         }
         self.vars().find_map(|entry| {
-            let value = entry.to_bytes_with_nul().strip_prefix(name)?.strip_prefix(b"=")?;
-            CStr::from_bytes_with_nul(value).ok()
+            let mut entry = entry.to_bytes_with_nul().iter();
+            // Byte by byte: `strip_prefix` has a panic in it, which brings all of formatting along.
+            let named = name.iter().chain(b"=").all(|c| entry.next() == Some(c));
+            named.then(|| CStr::from_bytes_with_nul(entry.as_slice()).ok())?
         })
     }
 

@@ -99,12 +99,12 @@ impl Message {
         self.buffer.write_out(self.fd);
     }
 
-    /// The end of a `print!`.
-    fn finish(mut self) {
+    /// The end of a `print!`. The message is as new behind it.
+    fn finish(&mut self) {
         if !self.locked && !self.urgent {
             self.lock();
             let text = self.buffer.filled();
-            let held = self.fd == STDOUT && !text.contains(&b'\n') && begun().hold(text);
+            let held = self.fd == STDOUT && !has_newline(text) && begun().hold(text);
             if held {
                 self.buffer.len = 0;
             } else {
@@ -112,14 +112,19 @@ impl Message {
             }
         }
         self.flush();
-        if self.owned {
-            unlock();
-        }
+        self.unlock();
     }
 
     fn lock(&mut self) {
         self.owned = lock();
         self.locked = true;
+    }
+
+    fn unlock(&mut self) {
+        if self.owned {
+            unlock();
+        }
+        (self.locked, self.owned) = (false, false);
     }
 }
 
@@ -128,6 +133,11 @@ impl fmt::Write for Message {
         self.push(s);
         Ok(())
     }
+}
+
+/// Not `contains`: its search by words, with a check that can panic, is larger than all of this.
+fn has_newline(text: &[u8]) -> bool {
+    text.iter().rev().position(|&b| b == b'\n').is_some()
 }
 
 /// One for the output: whoever has it may write. Tasks park for it.
@@ -243,19 +253,21 @@ impl Line {
     }
 
     /// Adds text.
-    pub fn str(mut self, s: &str) -> Line {
+    #[must_use = "nothing is printed before `end`"]
+    pub fn str(&mut self, s: &str) -> &mut Line {
         self.0.push(s);
         self
     }
 
     /// Adds a number, in decimal.
-    pub fn number(mut self, n: u64) -> Line {
+    #[must_use = "nothing is printed before `end`"]
+    pub fn number(&mut self, n: u64) -> &mut Line {
         self.0.push_number(n);
         self
     }
 
-    /// Adds the newline and prints.
-    pub fn end(mut self) {
+    /// Adds the newline and prints. The line is empty again behind it.
+    pub fn end(&mut self) {
         self.0.push("\n");
         self.0.finish();
     }

@@ -8,7 +8,7 @@ use core::fmt;
 use core::num::NonZeroU64;
 use core::ops::Deref;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicU8, Ordering};
+use core::sync::atomic::{AtomicI64, AtomicPtr, AtomicU8, AtomicU64, Ordering};
 
 /// What a task is doing (Go: `_Gidle` and so on).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +35,8 @@ pub(crate) enum WaitReason {
     Sleep,
     Join,
     Semacquire,
+    /// Not parked: its thread blocks.
+    Blocking,
     ChanSend,
     ChanReceive,
     Select,
@@ -65,7 +67,11 @@ pub(crate) struct G {
     status: AtomicU8,
     wait_reason: AtomicU8,
     /// Counts up from 1; a reused `G` gets a new one.
-    pub id: Cell<u64>,
+    id: AtomicU64,
+    /// When it parked, to the monitor's precision, or 0.
+    since: AtomicI64,
+    /// The next in the list of all tasks there ever were.
+    pub alllink: AtomicPtr<G>,
     pub stack: Stack,
 }
 
@@ -81,7 +87,9 @@ impl G {
             join: JoinWord::new(),
             status: AtomicU8::new(Status::Idle as u8),
             wait_reason: AtomicU8::new(WaitReason::None as u8),
-            id: Cell::new(0),
+            id: AtomicU64::new(0),
+            since: AtomicI64::new(0),
+            alllink: AtomicPtr::new(core::ptr::null_mut()),
             stack,
         }
     }
@@ -90,13 +98,35 @@ impl G {
     /// of a task changes its status, and others merely look. Debug builds hold the owner to it.
     #[inline]
     pub fn casgstatus(&self, from: Status, to: Status) {
-        debug_assert_eq!(self.status.load(Ordering::Relaxed), from as u8, "task {}", self.id.get());
+        debug_assert_eq!(self.status.load(Ordering::Relaxed), from as u8, "task {}", self.id());
         self.status.store(to as u8, Ordering::Release);
     }
 
+    /// Notes why the task is about to park, and when.
     #[inline]
-    pub fn set_wait_reason(&self, reason: WaitReason) {
+    pub fn set_wait_reason(&self, reason: WaitReason, since: i64) {
         self.wait_reason.store(reason as u8, Ordering::Relaxed);
+        self.since.store(since, Ordering::Relaxed);
+    }
+
+    pub fn wait_reason(&self) -> u8 {
+        self.wait_reason.load(Ordering::Relaxed)
+    }
+
+    pub fn since(&self) -> i64 {
+        self.since.load(Ordering::Relaxed)
+    }
+
+    pub fn status(&self) -> u8 {
+        self.status.load(Ordering::Relaxed)
+    }
+
+    pub fn id(&self) -> u64 {
+        self.id.load(Ordering::Relaxed)
+    }
+
+    pub fn set_id(&self, id: u64) {
+        self.id.store(id, Ordering::Relaxed);
     }
 }
 
@@ -197,12 +227,12 @@ impl GQueue {
         Some(head)
     }
 
-    /// Moves all of `other` behind the last.
-    pub fn append(&mut self, other: GQueue) {
+    /// Puts all of `other` before the first.
+    pub fn prepend(&mut self, other: GQueue) {
         match (&mut self.ends, other.ends) {
-            (Some((_, tail)), Some((head, last))) => {
-                tail.schedlink.set(Some(head));
-                *tail = last;
+            (Some((head, _)), Some((first, last))) => {
+                last.schedlink.set(Some(*head));
+                *head = first;
             }
             (none @ None, some) => *none = some,
             (Some(_), None) => {}
@@ -243,7 +273,7 @@ mod tests {
         (1..=n)
             .map(|id| {
                 let g = Box::leak(Box::new(G::new(Stack { lo: NonNull::dangling(), size: 0 })));
-                g.id.set(id);
+                g.set_id(id);
                 // SAFETY: leaked.
                 unsafe { Gp::new(NonNull::from(g)) }
             })
@@ -251,37 +281,36 @@ mod tests {
     }
 
     fn ids(queue: &GQueue) -> Vec<u64> {
-        queue.iter().map(|g| g.id.get()).collect()
+        queue.iter().map(|g| g.id()).collect()
     }
 
     #[test]
     fn lists_are_last_in_first_out() {
         let (mut list, g) = (GList::new(), tasks(3));
         g.iter().for_each(|&g| list.push(g));
-        let order: Vec<u64> = std::iter::from_fn(|| list.pop()).map(|g| g.id.get()).collect();
+        let order: Vec<u64> = std::iter::from_fn(|| list.pop()).map(|g| g.id()).collect();
         assert_eq!(order, [3, 2, 1]);
     }
 
     #[test]
-    fn queues_are_first_in_first_out_and_append_in_order() {
-        let (mut a, mut b, g) = (GQueue::new(), GQueue::new(), tasks(4));
-        a.append(GQueue::new());
-        assert!(a.pop_front().is_none());
-        a.push_back(g[0]);
-        b.push_back(g[1]);
-        b.push_back(g[2]);
-        a.append(b);
-        a.push_back(g[3]);
-        a.append(GQueue::new());
-        assert_eq!(ids(&a), [1, 2, 3, 4]);
-        let mut c = GQueue::new();
-        c.append(a);
-        assert_eq!(ids(&c), [1, 2, 3, 4]);
-        while let Some(g) = c.pop_front() {
-            assert_ne!(g.id.get(), 0);
-        }
-        c.push_back(g[2]);
-        assert_eq!(ids(&c), [3]);
+    fn queues_are_first_in_first_out() {
+        let (mut queue, g) = (GQueue::new(), tasks(3));
+        assert!(queue.pop_front().is_none());
+        g.iter().for_each(|&g| queue.push_back(g));
+        assert_eq!(ids(&queue), [1, 2, 3]);
+        assert!(queue.pop_front() == Some(g[0]));
+        queue.push_back(g[0]);
+        assert_eq!(ids(&queue), [2, 3, 1]);
+        queue.prepend(GQueue::new());
+        let mut first = GQueue::new();
+        first.prepend(std::mem::take(&mut queue));
+        first.pop_front();
+        queue.push_back(g[1]);
+        queue.prepend(first);
+        assert_eq!(ids(&queue), [3, 1, 2]);
+        while queue.pop_front().is_some() {}
+        queue.push_back(g[2]);
+        assert_eq!(ids(&queue), [3]);
     }
 
     #[test]

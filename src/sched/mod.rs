@@ -9,6 +9,7 @@
 //! |---|---|
 //! | `g.rs` | the control block, its status, the intrusive lists |
 //! | `proc.rs` | park and ready, the run queues, the loop |
+//! | `threads.rs` | what several threads need: starting them, stealing |
 //! | `task.rs`, `join.rs`, `scope.rs` | spawn and join |
 //! | `stack.rs`, `overflow.rs` | stacks, and what happens at their end |
 //! | `sema.rs` | semaphores that park |
@@ -16,16 +17,25 @@
 //!
 //! This version runs all tasks on one thread. The types are those of many.
 
+mod blocking;
+mod dump;
 pub(crate) mod g;
 mod join;
+mod m;
 mod overflow;
+mod p;
 pub(crate) mod poller;
 pub(crate) mod proc;
+mod runq;
 mod scope;
 pub(crate) mod sema;
 mod stack;
+mod sysmon;
 mod task;
+mod threads;
 
+pub use blocking::blocking;
+pub use dump::{Metrics, dump_tasks, metrics};
 pub use g::TaskId;
 pub use proc::yield_now;
 pub use scope::{Scope, ScopedJoinHandle, scope};

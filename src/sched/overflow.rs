@@ -2,6 +2,7 @@
 //! size, and then ends the program by SIGSEGV like any other fault.
 
 use super::proc;
+use super::stack::StackPool;
 use crate::arch::rt_sigreturn;
 use crate::rt;
 use crate::sys::signal::{
@@ -17,10 +18,18 @@ const HANDLER_STACK: usize = 16 << 10;
 #[repr(align(16))]
 struct HandlerStack(UnsafeCell<[u8; HANDLER_STACK]>);
 
-// SAFETY: only the kernel and the handler use it, on the one thread it is installed on.
+// SAFETY: only the kernel and the handler use it, on the program's first thread.
 unsafe impl Sync for HandlerStack {}
 
 static STACK: HandlerStack = HandlerStack(UnsafeCell::new([0; HANDLER_STACK]));
+
+/// Gives the calling thread, which is new, a stack for the handler.
+pub(super) fn install_stack() {
+    let Ok(sp) = StackPool::map(HANDLER_STACK) else { return }; // a fault is then not reported by name
+    let stack = Sigstack { sp, flags: SsFlags::empty(), size: HANDLER_STACK };
+    // SAFETY: mapped for this, and never unmapped.
+    let _ = unsafe { sigaltstack(Some(&stack)) };
+}
 
 /// Installs the handler for faults, and ignores SIGPIPE: a write to a closed connection is an error
 /// value, not the end of the program. A failure leaves the kernel's defaults, which are safe.

@@ -1,7 +1,7 @@
 //! The poller's view of this scheduler, and the runtime's one poller.
 
 use super::g::{GQueue, Gp, WaitReason};
-use super::proc::{gopark, goready, goready_last, injectglist, set_poller};
+use super::proc::{Poller, gopark, goready, goready_last, injectglist, set_poller};
 use crate::poll::{Linux, Netpoll, Scheduler};
 use crate::rt::clock::nanotime;
 use crate::sys::time::{Timespec, nanosleep};
@@ -33,7 +33,8 @@ static NETPOLL: Netpoll<Linux, Runtime> = Netpoll::new(Linux::with_clock(nanotim
 
 /// The poller, to open something or set a timer. What was opened may use [`netpoll`].
 pub(crate) fn netpoll_init() -> &'static Netpoll<Linux, Runtime> {
-    set_poller(poll);
+    set_poller(&POLLER);
+    super::sysmon::start();
     &NETPOLL
 }
 
@@ -43,23 +44,33 @@ pub(crate) fn netpoll() -> &'static Netpoll<Linux, Runtime> {
     &NETPOLL
 }
 
-/// See [`set_poller`].
-fn poll(block: bool) -> bool {
-    if !NETPOLL.any_waiters() && NETPOLL.timers().next() == NEVER {
-        return false;
-    }
-    match NETPOLL.netpoll(if block { -1 } else { 0 }) {
+static POLLER: Poller = Poller {
+    poll,
+    useful: || NETPOLL.any_waiters() || NETPOLL.timers().next() != NEVER,
+    wake: || {
+        let _ = NETPOLL.break_(); // whoever blocks in it has made it
+    },
+};
+
+/// See [`Poller::poll`].
+fn poll(delay: i64) -> bool {
+    match NETPOLL.netpoll(delay) {
         Ok((woken, delta)) => {
+            let any = woken.iter().next().is_some();
             injectglist(woken);
             // Only now: they are runnable.
             NETPOLL.adjust_waiters(delta);
+            any
         }
         // There is no poller (no descriptor left for it), or it has failed and told its waiters. Timers
         // must still fire: `netpoll` looks at them first.
-        Err(_) if block => pause(),
-        Err(_) => {}
+        Err(_) => {
+            if delay != 0 {
+                pause();
+            }
+            false
+        }
     }
-    true
 }
 
 #[cold]

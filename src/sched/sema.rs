@@ -90,21 +90,32 @@ pub(crate) fn semacquire_at(word: &AtomicU32, place: Place) {
 
 /// Gives a unit back, and readies one task that waits for it.
 pub(crate) fn semrelease(word: &AtomicU32) {
+    if let Some(g) = semrelease_one(word) {
+        goready(g);
+    }
+}
+
+/// Gives a unit back; returns a task that waited for it, for the caller to ready.
+pub(crate) fn semrelease_one(word: &AtomicU32) -> Option<Gp> {
     let row = row(word);
     word.fetch_add(1, Ordering::SeqCst);
     if row.waiting.load(Ordering::SeqCst) == 0 {
-        return;
+        return None;
     }
     let mut queue = row.queue.lock();
-    let Some(waiter) = queue.take(word) else { return };
+    let waiter = queue.take(word)?;
     row.waiting.fetch_sub(1, Ordering::SeqCst);
     // SAFETY: its task is parked until it is readied below, so its frame is there.
     let g = unsafe {
         (*waiter).granted.set(try_acquire(word));
         (*waiter).g
     };
-    drop(queue);
-    goready(g);
+    Some(g)
+}
+
+/// Takes a unit if there is one.
+pub(crate) fn semtake(word: &AtomicU32) -> bool {
+    try_acquire(word)
 }
 
 impl Queue {

@@ -49,23 +49,24 @@ pub(crate) struct StackPool {
     stack_size: usize,
     page: usize,
     made: usize,
-    /// `MADV_GUARD_INSTALL` is there, as far as is known.
-    light_guards: bool,
+    /// `MADV_GUARD_INSTALL` is not there.
+    heavy_guards: bool,
 }
 
 // SAFETY: the slab is owned, and a mapping belongs to no thread.
 unsafe impl Send for StackPool {}
 
 impl StackPool {
+    /// A pool to [`configure`](StackPool::configure).
     pub const fn new() -> StackPool {
         StackPool {
             next: ptr::null_mut(),
             slots_left: 0,
-            slab_slots: FIRST_SLOTS,
-            stack_size: DEFAULT_STACK,
-            page: 4096,
+            slab_slots: 0,
+            stack_size: 0,
+            page: 0,
             made: 0,
-            light_guards: true,
+            heavy_guards: false,
         }
     }
 
@@ -73,6 +74,7 @@ impl StackPool {
     /// of a stack, rounded up to pages.
     pub fn configure(&mut self, page: usize, stack_size: usize) {
         self.page = page;
+        self.slab_slots = FIRST_SLOTS;
         let bytes = stack_size.clamp(MIN_STACK, MAX_STACK);
         self.stack_size = (bytes + page - 1) & !(page - 1); // a page is a power of two
     }
@@ -109,13 +111,21 @@ impl StackPool {
         }
     }
 
-    fn map_slab(&mut self) -> Result<(), Errno> {
+    /// Maps `len` bytes of memory for a stack, or for what lives as long.
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    pub fn map(len: usize) -> Result<*mut u8, Errno> {
         let prot = Prot::READ | Prot::WRITE;
         let flags = MapFlags::PRIVATE | MapFlags::ANONYMOUS | MapFlags::NORESERVE | MapFlags::STACK;
+        // SAFETY: a new mapping at an address of the kernel's choice.
+        unsafe { mmap(ptr::null_mut(), len, prot, flags, NO_FILE, 0) }
+    }
+
+    fn map_slab(&mut self) -> Result<(), Errno> {
         let mut slots = self.slab_slots;
         let slab = loop {
-            // SAFETY: a new mapping at an address of the kernel's choice.
-            match unsafe { mmap(ptr::null_mut(), slots * self.stack_size, prot, flags, NO_FILE, 0) } {
+            match StackPool::map(slots * self.stack_size) {
                 // Where memory is not overcommitted a smaller slab may still fit.
                 Err(Errno::ENOMEM) if slots > 1 => slots /= 2,
                 done => break done?,
@@ -132,10 +142,10 @@ impl StackPool {
     }
 
     fn install_guard(&mut self, lo: *mut u8) -> Result<(), Errno> {
-        if self.light_guards {
+        if !self.heavy_guards {
             // SAFETY: the first page of a slot that nobody uses yet.
             match unsafe { madvise(lo, self.page, Advice::GuardInstall) } {
-                Err(Errno::EINVAL) => self.light_guards = false, // before Linux 6.13
+                Err(Errno::EINVAL) => self.heavy_guards = true, // before Linux 6.13
                 done => return done,
             }
         }

@@ -6,10 +6,12 @@
 use super::g::{Gp, Status, TaskId, WaitReason};
 use super::join::Handle;
 use super::proc::{self, gopark};
+use super::threads::THREADS;
 use crate::arch::Context;
 use crate::poll::Waiter;
 use crate::rt;
 use crate::sys::Errno;
+use crate::sys::thread::sched_getaffinity;
 use core::cell::Cell;
 use core::marker::PhantomData;
 use core::mem::ManuallyDrop;
@@ -29,6 +31,9 @@ union Value<F, T> {
     closure: ManuallyDrop<F>,
     result: ManuallyDrop<T>,
 }
+
+/// More threads than CPUs anybody has.
+const MAX_THREADS: usize = 1024;
 
 /// How a program is set up: given to [`entry!`](crate::entry), or used to spawn with an error instead
 /// of a panic.
@@ -51,7 +56,8 @@ impl Builder {
     }
 
     /// How many threads run tasks at once; `NETPOLL_THREADS` in the environment beats it, and 0 means
-    /// one for each CPU. This version always runs one.
+    /// one for each CPU. Only 1 is final: such a program is linked without what several threads need,
+    /// if its builder is a constant and the optimizer sees the whole program (`lto`).
     pub const fn threads(mut self, n: usize) -> Builder {
         self.threads = n;
         self
@@ -63,6 +69,33 @@ impl Builder {
     pub const fn stack_size(mut self, bytes: usize) -> Builder {
         self.stack_size = bytes;
         self
+    }
+
+    /// `NETPOLL_THREADS`, what the program asked for, or the CPUs it may use. If that is more than one,
+    /// the scheduler is told how to use them.
+    pub(crate) fn set_up_threads(&self, env: &rt::Env) -> usize {
+        if self.threads == 1 {
+            return 1;
+        }
+        let n = self.thread_count(env);
+        if n > 1 {
+            proc::set_threads(&THREADS);
+        }
+        n
+    }
+
+    fn thread_count(&self, env: &rt::Env) -> usize {
+        // By hand: `str::parse` and what it brings would be a tenth of a small program.
+        let digit = |n: usize, c: &u8| {
+            let digit = c.is_ascii_digit().then(|| usize::from(c - b'0'))?;
+            n.checked_mul(10)?.checked_add(digit)
+        };
+        let wanted = env.var(c"NETPOLL_THREADS").and_then(|n| n.to_bytes().iter().try_fold(0, digit));
+        let n = match wanted.unwrap_or(self.threads) {
+            0 => sched_getaffinity(0).map_or(1, |cpus| cpus.count() as usize),
+            n => n,
+        };
+        n.clamp(1, MAX_THREADS)
     }
 
     pub(crate) const fn stack_bytes(&self) -> usize {
@@ -133,7 +166,7 @@ where
     unsafe {
         slot.write(Slot { value: Value { closure: ManuallyDrop::new(f) }, at_end: ManuallyDrop::new(at_end) })
     };
-    g.id.set(LAST_ID.fetch_add(1, Ordering::Relaxed) + 1);
+    g.set_id(LAST_ID.fetch_add(1, Ordering::Relaxed) + 1);
     g.join.reset();
     // SAFETY: below the slot is the rest of the stack, unused.
     let context = unsafe { Context::new(slot.cast(), run::<F, T, E>, slot.cast()) };
@@ -227,7 +260,7 @@ impl<T> JoinHandle<T> {
     /// The task's number.
     pub fn id(&self) -> TaskId {
         // The control block is not reused before this handle is gone, and numbers begin at 1.
-        TaskId(NonZeroU64::new(self.g.id.get()).unwrap_or(NonZeroU64::MIN))
+        TaskId(NonZeroU64::new(self.g.id()).unwrap_or(NonZeroU64::MIN))
     }
 }
 

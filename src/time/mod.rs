@@ -1,5 +1,9 @@
 //! The monotonic clock, and sleeping by it.
 
+mod timer;
+
+pub use timer::{Ticker, Timer};
+
 use crate::rt::clock::nanotime;
 use crate::sched::poller::sleep_until;
 use core::ops::{Add, AddAssign, Sub, SubAssign};

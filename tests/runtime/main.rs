@@ -4,7 +4,6 @@
 #[macro_use]
 mod harness;
 mod deaths;
-mod descriptors;
 mod env;
 mod fallbacks;
 mod net;

@@ -46,7 +46,13 @@ impl Shared {
 /// The calls that an echo server makes for `rounds` of ping-pong, from one wait to the next that lasts.
 fn count(rounds: usize, leave: Leave) -> Calls {
     let mut command = Command::new(env!("CARGO_BIN_EXE_echo"));
-    command.arg("127.0.0.1:0").env_clear().stdin(Stdio::null()).stdout(Stdio::piped());
+    // One thread runs all tasks, and it is the one that is traced.
+    command
+        .arg("127.0.0.1:0")
+        .env_clear()
+        .env("NETPOLL_THREADS", "1")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped());
     // SAFETY: one system call.
     unsafe {
         command.pre_exec(|| match libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0) {

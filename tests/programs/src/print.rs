@@ -14,7 +14,6 @@ pub const SCENARIOS: &[Scenario] = &[
     ("begun_line_too_long", begun_too_long),
     ("nested", nested),
     ("errors_are_nobodys", errors),
-    ("descriptors_that_are_not_ours", not_ours),
 ];
 
 /// Lines that the test knows: `TASK:LINE:` and as many letters as that says, in pieces.
@@ -115,21 +114,4 @@ fn errors(_: &[&str]) {
     }
     print!("lost");
     eprintln!("still here");
-}
-
-/// Started without the standard descriptors, the program must not print into what it opens.
-fn not_ours(_: &[&str]) {
-    let (near, far) = crate::support::pair();
-    println!("out");
-    eprintln!("err");
-    near.write_all(b"own").unwrap();
-    far.write_all(b"own").unwrap();
-    for stream in [&near, &far] {
-        let mut buf = [0; 16];
-        stream.set_read_deadline(Some(crate::support::after(SETTLE))).unwrap();
-        let n = stream.read(&mut buf).unwrap();
-        if &buf[..n] != b"own" {
-            netpoll::rt::exit(3); // a panic's message might end up there too
-        }
-    }
 }

@@ -1,0 +1,46 @@
+//! Calls that block their thread.
+
+use super::g::{Gp, Status, WaitReason};
+use super::m::{After, M, acquirem, getm, releasem};
+use super::proc::{self, globrunqput, mcall, running_on, wakep};
+use core::ptr;
+
+/// Runs `f`, which may block its thread: a system call that waits for a disk, a long computation in
+/// foreign code. Other tasks go on meanwhile, on other threads (Go: `entersyscallblock`,
+/// `exitsyscall`). The calling task stays where it is until `f` has returned; it is not preempted.
+///
+/// Costs a hand-over, and a thread that wakes up if there is work: worth it from about 20 us on. `f` may
+/// use the runtime. In a program made with [`Builder::threads(1)`](crate::Builder::threads) there is no
+/// other thread, and everybody waits for `f`.
+pub fn blocking<T>(f: impl FnOnce() -> T) -> T {
+    let Some(threads) = proc::threads() else { return f() };
+    let m = acquirem();
+    let p = m.p.take();
+    if let Some(p) = p {
+        running_on(m).set_wait_reason(WaitReason::Blocking, 0);
+        (threads.handoff)(p);
+    } // else it is in such a call already
+    releasem();
+    let result = f();
+    if p.is_some() {
+        exit_blocking();
+    }
+    result
+}
+
+/// Goes on as a task with a P (Go: `exitsyscall`).
+fn exit_blocking() {
+    unsafe fn after(_: *mut (), g: Gp) -> bool {
+        g.casgstatus(Status::Running, Status::Runnable);
+        globrunqput(g);
+        wakep();
+        true
+    }
+    let m: &'static M = acquirem();
+    // If `f` parked, the task has come back on a thread with a P.
+    if m.p.get().is_some() || proc::acquire_idle_p(m) {
+        getm().curg.get().inspect(|g| g.set_wait_reason(WaitReason::None, 0));
+        return releasem();
+    }
+    mcall(m, running_on(m), After { call: after, data: ptr::null_mut() });
+}

@@ -1,0 +1,114 @@
+//! `P`: what a thread needs to run tasks, one for each that may run at once.
+
+use super::dump::{Counts, count};
+use super::g::{GList, Gp};
+use super::m::M;
+use super::runq::RunQueue;
+use super::sysmon::Seen;
+use crate::poll::Waiter;
+use core::cell::{Cell, UnsafeCell};
+use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+
+/// After so many dispatches, at least, a busy thread looks at the poller and the global queue (Go's
+/// figure, there for the global queue; a prime, so that it falls in with no pattern).
+const FAIRNESS: u32 = 61;
+
+/// So often in a row the task in `next` is preferred. Two that ready each other would otherwise keep
+/// everybody else waiting (tokio's figure for its LIFO slot).
+const NEXT_IN_A_ROW: u32 = 3;
+
+/// Dead tasks a P keeps before it gives half of them to the others.
+pub(crate) const GFREE: u32 = 64;
+
+/// Its own cache lines: what the owner writes must not slow down others' owners.
+#[repr(align(128))]
+pub(crate) struct P {
+    pub runq: RunQueue,
+    /// Dispatches; the monitor reads it, too.
+    schedtick: AtomicU64,
+    pub counts: Counts,
+    /// The monitor's.
+    pub seen: Seen,
+    /// Dispatches until it looks beyond its own queue again.
+    until_look: Cell<u32>,
+    in_a_row: Cell<u32>,
+    /// Dead tasks with their stacks, the last used on top.
+    gfree: UnsafeCell<GList>,
+    gfree_len: Cell<u32>,
+    /// The thread that has it, or null.
+    pub m: AtomicPtr<M>,
+    /// In the list of idle ones.
+    pub link: Cell<Option<&'static P>>,
+}
+
+// SAFETY: the cells belong to the thread that has the P (or holds the scheduler's lock while it is in
+// the list of idle ones); the rest is atomic.
+unsafe impl Sync for P {}
+
+impl P {
+    /// Makes a P of zeros, which are one without tasks and without a thread: 2 KiB need not be written.
+    ///
+    /// # Safety
+    /// `p` must be aligned and point at zeroed memory that nobody else uses.
+    pub unsafe fn init(p: *mut P) {
+        // SAFETY: contract; null pointers are `None`, and every other field is a number.
+        unsafe { &*p }.looked();
+    }
+
+    /// The next task of its own queue (Go: `runqget`). Owner only, as all below.
+    #[inline]
+    pub fn runqget(&self) -> Option<Gp> {
+        if self.in_a_row.get() < NEXT_IN_A_ROW
+            && let Some(next) = self.runq.take_next()
+        {
+            self.in_a_row.set(self.in_a_row.get() + 1);
+            return Some(task(next));
+        }
+        self.in_a_row.set(0);
+        self.runq.take().or_else(|| self.runq.take_next()).map(task)
+    }
+
+    /// Counts a dispatch. `true`: it is time to look beyond the own queue.
+    #[inline]
+    pub fn tick(&self) -> bool {
+        count(&self.schedtick);
+        self.until_look.set(self.until_look.get() - 1);
+        self.until_look.get() == 0
+    }
+
+    /// The count of dispatches. For the monitor.
+    pub fn ticks(&self) -> u64 {
+        self.schedtick.load(Ordering::Relaxed)
+    }
+
+    /// It has looked: next time when everything now in the queue has had its turn. Sooner would put
+    /// new work before old when the ring overflows, and gain nothing, since new work goes behind.
+    pub fn looked(&self) {
+        self.until_look.set(FAIRNESS.max(self.runq.len() as u32));
+    }
+
+    /// A dead task (Go: `gfget`).
+    pub fn gfget(&self) -> Option<Gp> {
+        // SAFETY: the owner's, and no other borrow of the list is live.
+        let g = unsafe { &mut *self.gfree.get() }.pop()?;
+        self.gfree_len.set(self.gfree_len.get() - 1);
+        Some(g)
+    }
+
+    /// Keeps a dead task (Go: `gfput`). `false`: it has enough.
+    pub fn gfput(&self, g: Gp) -> bool {
+        if self.gfree_len.get() >= GFREE {
+            return false;
+        }
+        // SAFETY: as above.
+        unsafe { &mut *self.gfree.get() }.push(g);
+        self.gfree_len.set(self.gfree_len.get() + 1);
+        true
+    }
+}
+
+/// The task behind a word of a run queue.
+pub(crate) fn task(word: usize) -> Gp {
+    // SAFETY: run queues hold words of `Gp::into_word`, and give each out once.
+    unsafe { Gp::from_word(word) }
+}

@@ -1,0 +1,166 @@
+//! What only programs of several threads need: starting threads, and stealing work. The scheduler
+//! reaches it through [`Threads`], a table, so that a program of one thread does not have it in it.
+
+use super::dump::count;
+use super::g::Gp;
+use super::m::M;
+use super::p::{P, task};
+use super::proc::{SCHED, Threads, allp, begin_spinning, poller, take_idle_p};
+use super::runq::RunQueue;
+use core::ptr;
+use core::sync::atomic::{Ordering, fence};
+
+/// Rounds over all Ps of a thread that looks for work (Go's figure); in the last one it takes `next`,
+/// too.
+const STEAL_ROUNDS: u32 = 4;
+
+/// Pauses before `next` is taken from a P whose thread runs: about 3 us (Go's figure). Mostly that
+/// thread is about to run it, with the cache warm.
+const STEAL_PATIENCE: u32 = 75;
+
+pub(super) static THREADS: Threads = Threads { wake, handoff, steal };
+
+/// There is new work (Go: `wakep`).
+#[cold]
+fn wake() {
+    if SCHED.nmspinning.compare_exchange(0, 1, Ordering::SeqCst, Ordering::SeqCst).is_err() {
+        return;
+    }
+    match take_idle_p() {
+        Some(p) => startm(p),
+        None => {
+            SCHED.nmspinning.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+}
+
+/// Runs `p` on an idle thread or a new one, which looks for work; the caller has counted it as spinning
+/// (Go: `startm`).
+fn startm(p: &'static P) {
+    let m = {
+        let mut idle = SCHED.idle.lock();
+        match idle.ms {
+            Some(m) => {
+                idle.ms = m.link.get();
+                idle.nmidle -= 1;
+                Some(m)
+            }
+            None => {
+                idle.nm += 1;
+                None
+            }
+        }
+    };
+    match m {
+        Some(m) => {
+            m.spinning.set(true);
+            m.wake(p);
+        }
+        None => {
+            if M::spawn(p, true).is_err() {
+                // The system has no thread or memory to spare. The work stays where it is, for the
+                // threads there are.
+                let mut idle = SCHED.idle.lock();
+                idle.nm -= 1;
+                idle.put_p(p);
+                SCHED.nmspinning.fetch_sub(1, Ordering::SeqCst);
+            }
+        }
+    }
+}
+
+/// Gives the P of a thread that is about to block to another thread, if there is anything to do: work, or
+/// nobody to wait in the poller (Go: `handoffp`).
+fn handoff(p: &'static P) {
+    let to_do = || {
+        let unpolled = poller().is_some() && !SCHED.polling.load(Ordering::SeqCst);
+        unpolled || SCHED.runq_size.load(Ordering::SeqCst) != 0 || allp().iter().any(|p| !p.runq.is_empty())
+    };
+    let mut p = p;
+    if !to_do() {
+        SCHED.idle.lock().put_p(p);
+        // Said first, looked then, as in `give_up_p`.
+        fence(Ordering::SeqCst);
+        if !to_do() {
+            return;
+        }
+        let Some(idle) = take_idle_p() else { return };
+        p = idle;
+    }
+    SCHED.nmspinning.fetch_add(1, Ordering::SeqCst);
+    startm(p);
+}
+
+/// Takes half of somebody else's queue (Go: `stealWork`).
+fn steal(m: &M, p: &P) -> Option<Gp> {
+    let all = allp();
+    let busy = all.len() as u32 - SCHED.npidle.load(Ordering::SeqCst);
+    if all.len() == 1 {
+        return None;
+    }
+    if !m.spinning.get() {
+        if 2 * SCHED.nmspinning.load(Ordering::SeqCst) >= busy {
+            return None;
+        }
+        begin_spinning(m);
+    }
+    for round in 1..=STEAL_ROUNDS {
+        let order = Order::new(m.random(), all.len());
+        for i in order {
+            let Some(victim) = all.get(i) else { continue };
+            if ptr::eq(victim, p) {
+                continue;
+            }
+            if let Some(word) = p.runq.steal(&victim.runq) {
+                count(&p.counts.steals);
+                return Some(task(word));
+            }
+            if round == STEAL_ROUNDS {
+                let running = !victim.m.load(Ordering::Relaxed).is_null();
+                let patience = || {
+                    if running {
+                        (0..STEAL_PATIENCE).for_each(|_| core::hint::spin_loop());
+                    }
+                };
+                if let Some(word) = RunQueue::steal_next(&victim.runq, patience) {
+                    return Some(task(word));
+                }
+            }
+        }
+    }
+    None
+}
+
+/// Every number below `len` once, from a random one on, by a step that has no common divisor with it.
+struct Order {
+    left: usize,
+    at: usize,
+    step: usize,
+    len: usize,
+}
+
+impl Order {
+    fn new(random: u32, len: usize) -> Order {
+        let gcd = |mut a: usize, mut b: usize| {
+            while let Some(rest) = a.checked_rem(b) {
+                (a, b) = (b, rest);
+            }
+            a
+        };
+        let len = len.max(1);
+        let mut step = (random as usize >> 16) % len + 1;
+        while gcd(step, len) != 1 {
+            step += 1;
+        }
+        Order { left: len, at: random as usize % len, step, len }
+    }
+}
+
+impl Iterator for Order {
+    type Item = usize;
+    fn next(&mut self) -> Option<usize> {
+        self.left = self.left.checked_sub(1)?;
+        self.at = (self.at + self.step) % self.len;
+        Some(self.at)
+    }
+}
