@@ -9,22 +9,23 @@ use core::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Error {
-    /// The deadline passed; what was transferred before that is not undone.
-    TimedOut,
+    // The first five are in the order of `poll::Error`, so that one becomes the other without a table.
     /// It was closed, here, by some task.
     Closed,
+    /// The deadline passed; what was transferred before that is not undone.
+    TimedOut,
     /// The descriptor cannot be waited for.
     NotPollable,
     /// More than a million operations on one descriptor at once.
     Busy,
+    /// A system call failed: its name, and how.
+    Os(&'static str, Errno),
     /// The peer's end came before the buffer was full (`read_exact`).
     UnexpectedEof,
     /// The kernel took nothing of what was to be written (`write_all`).
     WriteZero,
     /// No address, or one that is no `ADDRESS:PORT`.
     InvalidAddress,
-    /// A system call failed: its name, and how.
-    Os(&'static str, Errno),
 }
 
 impl Error {

@@ -76,7 +76,8 @@ pub fn __task_panic(info: &PanicInfo<'_>) -> ! {
 
     let mut message = Message::urgent();
     let me = match proc::running() {
-        Some((id, _)) => {
+        Some(g) => {
+            let id = g.id();
             message.push("task ").push_number(id);
             id + 1
         }

@@ -14,7 +14,7 @@
 //! others sleep. What the poll brings is run by that same thread.
 
 use super::dump::{self, count};
-use super::g::{GList, GQueue, Gp, Stack, Status, WaitReason};
+use super::g::{GList, GQueue, Gp, Status, WaitReason};
 use super::join::Handle;
 use super::m::{After, M, acquirem, getm, releasem};
 use super::p::{GFREE, P, task};
@@ -174,20 +174,15 @@ pub(super) fn running_on(m: &M) -> Gp {
     unsafe { m.curg.get().unwrap_unchecked() }
 }
 
-/// The running task, if one is running.
+/// The running task, if one is running: for reports of panics and overflows.
 #[inline(never)]
-pub(crate) fn current() -> Option<Gp> {
+pub(crate) fn running() -> Option<Gp> {
     if !preempt::runtime() {
         return None;
     }
     let g = acquirem().curg.get();
     releasem();
     g
-}
-
-/// The running task's number and stack: for reports of panics and overflows.
-pub(crate) fn running() -> Option<(u64, Stack)> {
-    current().map(|g| (g.id(), g.stack))
 }
 
 /// Bytes of a page, as the kernel told.
