@@ -40,8 +40,8 @@ fn the_scope_waits_for_tasks_nobody_joined() {
                 done.fetch_add(1, Ordering::Relaxed);
             });
         }
-        if done.load(Ordering::Relaxed) == 0 {
-            return "early";
+        if core::hint::black_box(true) {
+            return "early"; // most likely before any of them is done
         }
         "late"
     });
