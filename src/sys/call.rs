@@ -2,7 +2,7 @@
 
 macro_rules! calls {
     ($($call:ident = $name:literal,)*) => {
-        /// A system call that can fail in this crate. Prints its name.
+        /// A system call, as an error names it. Prints its name.
         #[derive(Clone, Copy, PartialEq, Eq, Hash)]
         #[repr(u8)]
         #[non_exhaustive]
@@ -18,7 +18,13 @@ macro_rules! calls {
     };
 }
 
-calls! { Mmap = "mmap", Socket = "socket", Setsockopt = "setsockopt", Bind = "bind", Listen = "listen", Accept4 = "accept4", Getsockname = "getsockname", Connect = "connect", Getsockopt = "getsockopt", Getpeername = "getpeername", Read = "read", Readv = "readv", Recvfrom = "recvfrom", Write = "write", Writev = "writev", Sendfile = "sendfile", Shutdown = "shutdown", EpollCreate1 = "epoll_create1", Eventfd2 = "eventfd2", EpollCtl = "epoll_ctl", EpollPwait = "epoll_pwait", Pread64 = "pread64", }
+calls! {
+    Mmap = "mmap", Socket = "socket", Setsockopt = "setsockopt", Bind = "bind", Listen = "listen",
+    Accept4 = "accept4", Getsockname = "getsockname", Connect = "connect", Getsockopt = "getsockopt",
+    Getpeername = "getpeername", Read = "read", Readv = "readv", Recvfrom = "recvfrom", Write = "write",
+    Writev = "writev", Sendfile = "sendfile", Shutdown = "shutdown", EpollCreate1 = "epoll_create1",
+    Eventfd2 = "eventfd2", EpollCtl = "epoll_ctl", EpollPwait = "epoll_pwait", Pread64 = "pread64",
+}
 
 impl core::fmt::Debug for Call {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
