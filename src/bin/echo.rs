@@ -6,7 +6,8 @@ use core::ffi::CStr;
 use netpoll::net::{Error, TcpListener, TcpStream};
 use netpoll::rt::{Env, Line};
 
-netpoll::entry!(main);
+// One thread serves it all, and its tasks never compute.
+netpoll::entry!(main, netpoll::Builder::new().threads(1).preemption(false));
 
 fn main(env: Env) -> i32 {
     let mut args = env.args().skip(1);

@@ -2,7 +2,7 @@
 
 use super::fdmutex::Refused;
 use crate::poll;
-use crate::sys::Errno;
+use crate::sys::{Call, Errno};
 use core::fmt;
 
 /// Why an operation on a stream or a listener failed.
@@ -19,7 +19,7 @@ pub enum Error {
     /// More than a million operations on one descriptor at once.
     Busy,
     /// A system call failed: its name, and how.
-    Os(&'static str, Errno),
+    Os(Call, Errno),
     /// The peer's end came before the buffer was full (`read_exact`).
     UnexpectedEof,
     /// The kernel took nothing of what was to be written (`write_all`).
@@ -27,6 +27,9 @@ pub enum Error {
     /// No address, or one that is no `ADDRESS:PORT`.
     InvalidAddress,
 }
+
+// What transfers return comes back in two registers.
+static_assertions::const_assert!(size_of::<Result<usize, Error>>() <= 16);
 
 impl Error {
     /// The kernel's error number, if it came from there.
@@ -49,7 +52,7 @@ impl Error {
             Error::UnexpectedEof => "unexpected end of the stream",
             Error::WriteZero => "nothing was written",
             Error::InvalidAddress => "not an ADDRESS:PORT",
-            Error::Os(call, errno) => return [call, ": ", errno.name().unwrap_or("unknown error")],
+            Error::Os(call, errno) => return [call.name(), ": ", errno.name().unwrap_or("unknown error")],
         };
         [text, "", ""]
     }

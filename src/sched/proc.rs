@@ -13,7 +13,7 @@
 //! A thread without work becomes *the* poller, if there is none, and blocks there without a P. The
 //! others sleep. What the poll brings is run by that same thread.
 
-use super::dump::{self, count};
+use super::dump::count;
 use super::g::{GList, GQueue, Gp, Status, WaitReason};
 use super::join::Handle;
 use super::m::{After, M, acquirem, getm, releasem};
@@ -47,6 +47,14 @@ pub(crate) struct Poller {
     pub wake: fn(),
 }
 
+/// The thread that looks after the others: see [`set_monitor`].
+pub(super) struct Monitor {
+    /// Starts it, if it has not been started.
+    pub start: fn(),
+    /// Ends its sleep.
+    pub wake: fn(),
+}
+
 /// What only several threads need: see [`set_threads`].
 pub(super) struct Threads {
     /// A P seems to be idle and nobody to look for work: runs it on a thread that does.
@@ -76,6 +84,7 @@ pub(super) struct Sched {
     polls: AtomicU32,
     poller: AtomicPtr<Poller>,
     threads: AtomicPtr<Threads>,
+    monitor: AtomicPtr<Monitor>,
     ps: AtomicPtr<P>,
     nprocs: AtomicU32,
     stacks: Mutex<StackPool>,
@@ -105,6 +114,7 @@ pub(super) static SCHED: Sched = Sched {
     polls: AtomicU32::new(0),
     poller: AtomicPtr::new(ptr::null_mut()),
     threads: AtomicPtr::new(ptr::null_mut()),
+    monitor: AtomicPtr::new(ptr::null_mut()),
     ps: AtomicPtr::new(ptr::null_mut()),
     nprocs: AtomicU32::new(0),
     stacks: Mutex::new(StackPool::new()),
@@ -214,9 +224,6 @@ pub(crate) fn gopark<F: FnOnce(Gp) -> bool>(reason: WaitReason, commit: F) {
             g.casgstatus(Status::Waiting, Status::Running);
             return false;
         }
-        if let Some(p) = getm().p.get() {
-            count(&p.counts.parks);
-        }
         true
     }
     let mut commit = ManuallyDrop::new(commit);
@@ -229,6 +236,9 @@ fn park(reason: WaitReason, after: After) {
     let m = acquirem();
     let g = running_on(m);
     g.set_wait_reason(reason, sysmon::coarse_now());
+    if let Some(p) = m.p.get() {
+        count(&p.counts.parks);
+    }
     mcall(m, g, after);
 }
 
@@ -305,8 +315,6 @@ pub(super) fn gfget(need: usize) -> Result<(Gp, Status), Errno> {
         return Err(Errno::E2BIG);
     }
     let g = stacks.make()?;
-    drop(stacks);
-    dump::add(g);
     Ok((g, Status::Idle))
 }
 
@@ -483,6 +491,16 @@ pub(super) fn set_poller(poller: &'static Poller) {
     SCHED.poller.store(ptr::from_ref(poller).cast_mut(), Ordering::Release);
 }
 
+/// Tells the scheduler of the monitor. Without, there is none in the program.
+pub(super) fn set_monitor(monitor: &'static Monitor) {
+    SCHED.monitor.store(ptr::from_ref(monitor).cast_mut(), Ordering::Relaxed);
+}
+
+pub(super) fn monitor() -> Option<&'static Monitor> {
+    // SAFETY: null or what `set_monitor` stored, before the first task.
+    unsafe { SCHED.monitor.load(Ordering::Relaxed).as_ref() }
+}
+
 /// The poller, if it could wake anybody.
 #[inline]
 pub(super) fn poller() -> Option<&'static Poller> {
@@ -652,7 +670,11 @@ pub(super) fn acquire_idle_p(m: &'static M) -> bool {
 /// Takes `p`, which nobody else has, into use: whichever way a thread gets one, it must end here, or
 /// the monitor does not watch what runs on it.
 pub(super) fn acquirep(m: &'static M, p: &'static P) {
-    sysmon::wake();
+    if sysmon::asleep()
+        && let Some(monitor) = monitor()
+    {
+        (monitor.wake)();
+    }
     p.m.store(ptr::from_ref(m).cast_mut(), Ordering::Relaxed);
     m.p.set(Some(p));
 }

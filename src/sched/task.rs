@@ -6,6 +6,7 @@
 use super::g::{Gp, Status, TaskId, WaitReason};
 use super::join::Handle;
 use super::proc::{self, gopark};
+use super::sysmon::MONITOR;
 use super::threads::THREADS;
 use crate::arch::Context;
 use crate::poll::Waiter;
@@ -41,6 +42,7 @@ const MAX_THREADS: usize = 1024;
 pub struct Builder {
     threads: usize,
     stack_size: usize,
+    preemption: bool,
 }
 
 impl Default for Builder {
@@ -52,7 +54,7 @@ impl Default for Builder {
 impl Builder {
     /// The defaults: as many threads as the program may use CPUs, stacks of 64 KiB.
     pub const fn new() -> Builder {
-        Builder { threads: 0, stack_size: super::stack::DEFAULT_STACK }
+        Builder { threads: 0, stack_size: super::stack::DEFAULT_STACK, preemption: true }
     }
 
     /// How many threads run tasks at once; `NETPOLL_THREADS` in the environment beats it, and 0 means
@@ -60,6 +62,14 @@ impl Builder {
     /// if its builder is a constant and the optimizer sees the whole program (`lto`).
     pub const fn threads(mut self, n: usize) -> Builder {
         self.threads = n;
+        self
+    }
+
+    /// Whether tasks that compute for more than 10 ms are interrupted for others; on by default. Without,
+    /// a task keeps its thread until it parks or yields, SIGQUIT ends the program without a word, and a
+    /// program whose builder is a constant has no monitor in it.
+    pub const fn preemption(mut self, on: bool) -> Builder {
+        self.preemption = on;
         self
     }
 
@@ -71,17 +81,24 @@ impl Builder {
         self
     }
 
-    /// `NETPOLL_THREADS`, what the program asked for, or the CPUs it may use. If that is more than one,
-    /// the scheduler is told how to use them.
+    /// `NETPOLL_THREADS`, what the program asked for, or the CPUs it may use; tells the scheduler how to
+    /// use several threads, unless the program has said that there is one.
+    #[inline(always)]
     pub(crate) fn set_up_threads(&self, env: &rt::Env) -> usize {
         if self.threads == 1 {
             return 1;
         }
-        let n = self.thread_count(env);
-        if n > 1 {
-            proc::set_threads(&THREADS);
+        // Also for one thread: a blocking call then has another to give its tasks to.
+        proc::set_threads(&THREADS);
+        self.thread_count(env)
+    }
+
+    /// Tells the scheduler of the monitor, if there is to be one.
+    #[inline(always)]
+    pub(crate) fn set_up_monitor(&self) {
+        if self.preemption {
+            proc::set_monitor(&MONITOR);
         }
-        n
     }
 
     fn thread_count(&self, env: &rt::Env) -> usize {
