@@ -156,9 +156,10 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
         self.counts.read()
     }
 
-    /// Calls `f` with every parked task's word, and the descriptor and direction it waits for. Takes no
-    /// lock: tasks may be woken meanwhile.
-    pub(crate) fn for_each_waiter(&self, mut f: impl FnMut(usize, RawFd, Mode)) {
+    /// Calls `f` with every parked task's word ([`Waiter::into_word`]), and the descriptor and direction it
+    /// waits for: for dumps. Takes no lock, so tasks may be woken meanwhile; the word is to be looked at,
+    /// and is still the poller's.
+    pub fn for_each_waiter(&self, mut f: impl FnMut(usize, RawFd, Mode)) {
         self.cache.for_each(|pd| {
             for mode in [Mode::Read, Mode::Write] {
                 let word = pd.semaphore(mode).load(Ordering::Relaxed);

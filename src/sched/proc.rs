@@ -314,8 +314,7 @@ pub(super) fn gfget(need: usize) -> Result<(Gp, Status), Errno> {
     if need > stacks.closure_limit() {
         return Err(Errno::E2BIG);
     }
-    let g = stacks.make()?;
-    Ok((g, Status::Idle))
+    Ok((stacks.make()?, Status::Idle))
 }
 
 /// Takes dead tasks that other Ps had too many of.
