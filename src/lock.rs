@@ -30,7 +30,8 @@ mod futex {
         const INIT: RawFutex = RawFutex(AtomicU32::new(FREE));
         type GuardMarker = lock_api::GuardNoSend;
 
-        #[inline]
+        // Neither is inlined: they are in many places, and none of those is hot.
+        #[inline(never)]
         fn lock(&self) {
             // A holder that does not run would keep whole threads waiting.
             preempt::off();
@@ -49,7 +50,7 @@ mod futex {
             taken
         }
 
-        #[inline]
+        #[inline(never)]
         unsafe fn unlock(&self) {
             if self.0.swap(FREE, Ordering::Release) == CONTENDED {
                 // One sleeper is enough: it takes the lock as CONTENDED and passes the wake on.

@@ -2,13 +2,15 @@
 #![no_std]
 #![no_main]
 
+use core::ffi::CStr;
 use netpoll::net::{Error, TcpListener, TcpStream};
 use netpoll::rt::{Env, Line};
 
-netpoll::entry!(main);
+// One thread serves it all, and its tasks never compute.
+netpoll::entry!(main, netpoll::Builder::new().threads(1).preemption(false));
 
 fn main(env: Env) -> i32 {
-    let mut args = env.args().skip(1).map(|arg| arg.to_str().unwrap_or_default());
+    let mut args = env.args().skip(1);
     let (Some(addr), None) = (args.next(), args.next()) else {
         Line::stderr().str("usage: echo ADDR").end();
         return 2;
@@ -17,13 +19,20 @@ fn main(env: Env) -> i32 {
         Ok(never) => match never {},
         Err(e) => {
             let [what, colon, name] = e.describe();
-            Line::stderr().str("echo: ").str(addr).str(": ").str(what).str(colon).str(name).end();
+            Line::stderr()
+                .str("echo: ")
+                .bytes(addr.to_bytes())
+                .str(": ")
+                .str(what)
+                .str(colon)
+                .str(name)
+                .end();
             1
         }
     }
 }
 
-fn listen(addr: &str) -> Result<core::convert::Infallible, Error> {
+fn listen(addr: &CStr) -> Result<core::convert::Infallible, Error> {
     let listener = TcpListener::bind(addr)?;
     let port = listener.local_addr()?.port(); // the kernel's choice, if it was 0
     Line::stdout().str("echo: listening on port ").number(port.into()).end();

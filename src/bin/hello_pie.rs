@@ -4,7 +4,7 @@
 
 use netpoll::rt::Env;
 
-netpoll::entry!(main, netpoll::Builder::new().threads(1));
+netpoll::entry!(main, netpoll::Builder::new().threads(1).preemption(false));
 
 fn main(_: Env) -> i32 {
     netpoll::spawn(|| netpoll::println!("hello")).join();

@@ -4,6 +4,7 @@ use super::{ErrorType, Read, Write};
 use crate::net::Error;
 use crate::net::fd::{Fd, Kind};
 use crate::poll::{Mode, Side};
+use crate::sys::Call;
 use crate::sys::fd::{OFlags, pipe2};
 use crate::sys::{self, RawFd};
 use crate::time::Instant;
@@ -15,7 +16,8 @@ use core::fmt;
 /// # Errors
 /// [`Error::Os`] of `pipe2` (`EMFILE`, `ENFILE`), or of the registration.
 pub fn pipe() -> Result<(PipeReader, PipeWriter), Error> {
-    let [reader, writer] = pipe2(OFlags::CLOEXEC | OFlags::NONBLOCK).map_err(|e| Error::Os("pipe2", e))?;
+    let [reader, writer] =
+        pipe2(OFlags::CLOEXEC | OFlags::NONBLOCK).map_err(|e| Error::Os(Call::Pipe2, e))?;
     let reader = Fd::new(reader, Kind::Pipe).inspect_err(|_| {
         let _ = sys::fd::close(writer); // `Fd::new` has closed the other
     })?;
@@ -43,7 +45,7 @@ impl PipeReader {
         if buf.is_empty() {
             return Ok(0);
         }
-        self.fd.transfer(Mode::Read, "read", buf.len(), |fd| sys::fd::read(fd, buf))
+        self.fd.transfer(Mode::Read, Call::Read, buf.len(), |fd| sys::fd::read(fd, buf))
     }
 
     /// From when on reads fail with [`Error::TimedOut`], a waiting one included; `None`: never.
@@ -67,7 +69,7 @@ impl PipeWriter {
         if buf.is_empty() {
             return Ok(0);
         }
-        self.fd.transfer(Mode::Write, "write", buf.len(), |fd| sys::fd::write(fd, buf))
+        self.fd.transfer(Mode::Write, Call::Write, buf.len(), |fd| sys::fd::write(fd, buf))
     }
 
     /// Writes everything.

@@ -1,6 +1,7 @@
 //! What can be connected and bound to.
 
 use super::Error;
+use core::ffi::CStr;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 /// Something that names socket addresses, as in std. Text must be a literal `ADDRESS:PORT` so far;
@@ -34,7 +35,8 @@ single! {
     (IpAddr, u16), self => SocketAddr::new(self.0, self.1);
     (Ipv4Addr, u16), self => SocketAddr::new(self.0.into(), self.1);
     (Ipv6Addr, u16), self => SocketAddr::new(self.0.into(), self.1);
-    str, self => super::parse::socket_addr(self).ok_or(Error::InvalidAddress)?;
+    str, self => super::parse::socket_addr(self.as_bytes()).ok_or(Error::InvalidAddress)?;
+    CStr, self => super::parse::socket_addr(self.to_bytes()).ok_or(Error::InvalidAddress)?;
 }
 
 impl<'a> ToSocketAddrs for &'a [SocketAddr] {

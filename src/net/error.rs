@@ -2,30 +2,34 @@
 
 use super::fdmutex::Refused;
 use crate::poll;
-use crate::sys::Errno;
+use crate::sys::{Call, Errno};
 use core::fmt;
 
 /// Why an operation on a stream or a listener failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Error {
-    /// The deadline passed; what was transferred before that is not undone.
-    TimedOut,
+    // The first five are in the order of `poll::Error`, so that one becomes the other without a table.
     /// It was closed, here, by some task.
     Closed,
+    /// The deadline passed; what was transferred before that is not undone.
+    TimedOut,
     /// The descriptor cannot be waited for.
     NotPollable,
     /// More than a million operations on one descriptor at once.
     Busy,
+    /// A system call failed: its name, and how.
+    Os(Call, Errno),
     /// The peer's end came before the buffer was full (`read_exact`).
     UnexpectedEof,
     /// The kernel took nothing of what was to be written (`write_all`).
     WriteZero,
     /// No address, or one that is no `ADDRESS:PORT`.
     InvalidAddress,
-    /// A system call failed: its name, and how.
-    Os(&'static str, Errno),
 }
+
+// What transfers return comes back in two registers.
+static_assertions::const_assert!(size_of::<Result<usize, Error>>() <= 16);
 
 impl Error {
     /// The kernel's error number, if it came from there.
@@ -48,7 +52,7 @@ impl Error {
             Error::UnexpectedEof => "unexpected end of the stream",
             Error::WriteZero => "nothing was written",
             Error::InvalidAddress => "not an ADDRESS:PORT",
-            Error::Os(call, errno) => return [call, ": ", errno.name().unwrap_or("unknown error")],
+            Error::Os(call, errno) => return [call.name(), ": ", errno.name().unwrap_or("unknown error")],
         };
         [text, "", ""]
     }

@@ -7,7 +7,7 @@ use crate::lock::Mutex;
 use crate::poll::{Kernel, Mode, PollDesc, Side};
 use crate::sched::poller::{netpoll, netpoll_init};
 use crate::sched::sema::{semacquire, semrelease};
-use crate::sys::{self, Errno, RawFd};
+use crate::sys::{self, Call, Errno, RawFd};
 use crate::time::Instant;
 use core::cell::Cell;
 use core::ptr::{self, NonNull};
@@ -167,7 +167,7 @@ impl Fd {
     pub fn transfer(
         &self,
         mode: Mode,
-        call: &'static str,
+        call: Call,
         want: usize,
         mut op: impl FnMut(RawFd) -> Result<usize, Errno>,
     ) -> Result<usize, Error> {
@@ -225,11 +225,7 @@ impl Fd {
     }
 
     /// As [`Fd::with`], for a system call of that name.
-    pub fn call<T>(
-        &self,
-        name: &'static str,
-        op: impl FnOnce(RawFd) -> Result<T, Errno>,
-    ) -> Result<T, Error> {
+    pub fn call<T>(&self, name: Call, op: impl FnOnce(RawFd) -> Result<T, Errno>) -> Result<T, Error> {
         self.with(|fd| op(fd).map_err(|e| Error::Os(name, e)))
     }
 
@@ -300,7 +296,7 @@ mod slots {
             return Ok(slot);
         }
         if slots.left == 0 {
-            let block = netpoll().kernel().map(BLOCK).map_err(|e| Error::Os("mmap", e))?;
+            let block = netpoll().kernel().map(BLOCK).map_err(|e| Error::Os(Call::Mmap, e))?;
             slots.next = block.as_ptr().cast();
             slots.left = BLOCK / size_of::<State>();
         }

@@ -113,8 +113,8 @@ fn digit(byte: u8, radix: u32) -> Option<u32> {
 }
 
 /// `A.B.C.D:PORT` or `[V6%SCOPE]:PORT`.
-pub(super) fn socket_addr(text: &str) -> Option<SocketAddr> {
-    let mut text = Text(text.as_bytes());
+pub(super) fn socket_addr(text: &[u8]) -> Option<SocketAddr> {
+    let mut text = Text(text);
     if !text.take(b'[') {
         let ip = text.v4()?;
         return Some(SocketAddr::V4(SocketAddrV4::new(ip, text.port()?)));
@@ -135,7 +135,7 @@ mod tests {
     use std::net::SocketAddr;
 
     fn agrees(text: &str) {
-        assert_eq!(socket_addr(text), text.parse::<SocketAddr>().ok(), "{text:?}");
+        assert_eq!(socket_addr(text.as_bytes()), text.parse::<SocketAddr>().ok(), "{text:?}");
     }
 
     #[test]

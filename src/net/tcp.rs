@@ -4,6 +4,7 @@ use super::addr::{ToSocketAddrs, each_addr};
 use super::fd::{Fd, Kind};
 use super::{Error, Shutdown};
 use crate::poll::{Mode, Side};
+use crate::sys::Call;
 use crate::sys::fd::{IoSlice, IoSliceMut};
 use crate::sys::sockaddr::SockAddr;
 use crate::sys::socket::{self, Family, MsgFlags, SocketFlags, SocketType};
@@ -30,10 +31,10 @@ fn tcp_socket(addr: &SocketAddr) -> Result<RawFd, Error> {
         SocketAddr::V6(_) => Family::INET6,
     };
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-    socket::socket(family, SocketType::STREAM, flags, 0).map_err(|e| Error::Os("socket", e))
+    socket::socket(family, SocketType::STREAM, flags, 0).map_err(|e| Error::Os(Call::Socket, e))
 }
 
-fn inet(call: &'static str, addr: &SockAddr) -> Result<SocketAddr, Error> {
+fn inet(call: Call, addr: &SockAddr) -> Result<SocketAddr, Error> {
     addr.to_inet().ok_or(Error::Os(call, Errno::EAFNOSUPPORT))
 }
 
@@ -53,9 +54,9 @@ impl TcpListener {
         each_addr(addr, |addr| {
             let fd = tcp_socket(&addr)?;
             let bound = sockopt::set_socket_reuseaddr(fd, true)
-                .map_err(|e| Error::Os("setsockopt", e))
-                .and_then(|()| socket::bind(fd, &addr.into()).map_err(|e| Error::Os("bind", e)))
-                .and_then(|()| socket::listen(fd, BACKLOG).map_err(|e| Error::Os("listen", e)));
+                .map_err(|e| Error::Os(Call::Setsockopt, e))
+                .and_then(|()| socket::bind(fd, &addr.into()).map_err(|e| Error::Os(Call::Bind, e)))
+                .and_then(|()| socket::listen(fd, BACKLOG).map_err(|e| Error::Os(Call::Listen, e)));
             if let Err(e) = bound {
                 let _ = sys::fd::close(fd);
                 return Err(e);
@@ -91,11 +92,11 @@ impl TcpListener {
     fn try_accept(&self) -> Result<(TcpStream, SocketAddr), Error> {
         let mut peer = SockAddr::unix_unnamed();
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-        let fd = self.fd.transfer(Mode::Read, "accept4", 0, |fd| {
+        let fd = self.fd.transfer(Mode::Read, Call::Accept4, 0, |fd| {
             socket::accept4(fd, Some(&mut peer), flags).map(|new| new as usize)
         })?;
         let fd = Fd::new(fd as RawFd, Kind::Stream)?;
-        Ok((TcpStream { fd }, inet("accept4", &peer)?))
+        Ok((TcpStream { fd }, inet(Call::Accept4, &peer)?))
     }
 
     /// The connections, one after the other, without end (std: `incoming`).
@@ -108,7 +109,7 @@ impl TcpListener {
     /// # Errors
     /// [`Error::Closed`].
     pub fn local_addr(&self) -> Result<SocketAddr, Error> {
-        inet("getsockname", &self.fd.call("getsockname", socket::getsockname)?)
+        inet(Call::Getsockname, &self.fd.call(Call::Getsockname, socket::getsockname)?)
     }
 
     /// From when on `accept` fails with [`Error::TimedOut`], a waiting one included; `None`: never. It
@@ -187,7 +188,7 @@ impl TcpStream {
             && e != Errno::EINTR
         {
             let _ = sys::fd::close(socket);
-            return Err(Error::Os("connect", e));
+            return Err(Error::Os(Call::Connect, e));
         }
         let stream = TcpStream { fd: Fd::new(socket, Kind::Stream)? };
         if started.is_ok() {
@@ -198,12 +199,12 @@ impl TcpStream {
         }
         loop {
             stream.fd.wait(Mode::Write)?;
-            if let Some(errno) = stream.fd.call("getsockopt", sockopt::socket_error)? {
-                return Err(Error::Os("connect", errno));
+            if let Some(errno) = stream.fd.call(Call::Getsockopt, sockopt::socket_error)? {
+                return Err(Error::Os(Call::Connect, errno));
             }
             // An edge of the unconnected socket (OUT and HUP) can come first: only a peer is a
             // connection (golang/go#14548).
-            match stream.fd.call("getpeername", socket::getpeername) {
+            match stream.fd.call(Call::Getpeername, socket::getpeername) {
                 Err(Error::Os(_, Errno::ENOTCONN)) => {}
                 Err(e) => return Err(e),
                 Ok(_) => break,
@@ -227,7 +228,7 @@ impl TcpStream {
             return Ok(0);
         }
         let len = buf.len();
-        let n = self.fd.transfer(Mode::Read, "read", len, |fd| sys::fd::read(fd, buf))?;
+        let n = self.fd.transfer(Mode::Read, Call::Read, len, |fd| sys::fd::read(fd, buf))?;
         // SAFETY: `sys::fd::read` returns no more than the length it was given.
         unsafe { core::hint::assert_unchecked(n <= len) }; // saves the caller's bounds check
         Ok(n)
@@ -245,7 +246,7 @@ impl TcpStream {
         if len == 0 {
             return Ok(0);
         }
-        self.fd.transfer(Mode::Read, "readv", len, |fd| sys::fd::readv(fd, bufs))
+        self.fd.transfer(Mode::Read, Call::Readv, len, |fd| sys::fd::readv(fd, bufs))
     }
 
     /// Reads until the buffer is full.
@@ -271,7 +272,7 @@ impl TcpStream {
             return Ok(0);
         }
         // `want` is 0: a peek exhausts nothing.
-        self.fd.transfer(Mode::Read, "recvfrom", 0, |fd| socket::recvfrom(fd, buf, MsgFlags::PEEK, None))
+        self.fd.transfer(Mode::Read, Call::Recvfrom, 0, |fd| socket::recvfrom(fd, buf, MsgFlags::PEEK, None))
     }
 
     /// Writes as much as the kernel takes, at least one byte, and returns how much. Parks while it takes
@@ -285,7 +286,7 @@ impl TcpStream {
         if buf.is_empty() {
             return Ok(0);
         }
-        self.fd.transfer(Mode::Write, "write", buf.len(), |fd| sys::fd::write(fd, buf))
+        self.fd.transfer(Mode::Write, Call::Write, buf.len(), |fd| sys::fd::write(fd, buf))
     }
 
     /// As [`TcpStream::write`], from several buffers (at most 1024 of them count).
@@ -298,7 +299,7 @@ impl TcpStream {
         if len == 0 {
             return Ok(0);
         }
-        self.fd.transfer(Mode::Write, "writev", len, |fd| sys::fd::writev(fd, bufs))
+        self.fd.transfer(Mode::Write, Call::Writev, len, |fd| sys::fd::writev(fd, bufs))
     }
 
     /// Writes everything.
@@ -326,7 +327,7 @@ impl TcpStream {
         let mut sent = 0;
         while sent < count {
             // A short result may come from the file's end as well as from a full socket: `want` is 0.
-            let n = self.fd.transfer(Mode::Write, "sendfile", 0, |fd| {
+            let n = self.fd.transfer(Mode::Write, Call::Sendfile, 0, |fd| {
                 sys::fd::sendfile(fd, file, Some(offset), count - sent)
             })?;
             if n == 0 {
@@ -342,7 +343,7 @@ impl TcpStream {
     /// # Errors
     /// [`Error::Closed`], [`Error::Os`] of `shutdown` (`ENOTCONN` when the peer has reset).
     pub fn shutdown(&self, how: Shutdown) -> Result<(), Error> {
-        self.fd.call("shutdown", |fd| socket::shutdown(fd, how))
+        self.fd.call(Call::Shutdown, |fd| socket::shutdown(fd, how))
     }
 
     /// Sends small writes at once instead of waiting to join them (`TCP_NODELAY`); off by default.
@@ -350,7 +351,7 @@ impl TcpStream {
     /// # Errors
     /// [`Error::Closed`], [`Error::Os`] of `setsockopt`.
     pub fn set_nodelay(&self, nodelay: bool) -> Result<(), Error> {
-        self.fd.call("setsockopt", |fd| sockopt::set_tcp_nodelay(fd, nodelay))
+        self.fd.call(Call::Setsockopt, |fd| sockopt::set_tcp_nodelay(fd, nodelay))
     }
 
     /// Whether [`TcpStream::set_nodelay`] is on.
@@ -358,7 +359,7 @@ impl TcpStream {
     /// # Errors
     /// [`Error::Closed`], [`Error::Os`] of `getsockopt`.
     pub fn nodelay(&self) -> Result<bool, Error> {
-        self.fd.call("getsockopt", sockopt::tcp_nodelay)
+        self.fd.call(Call::Getsockopt, sockopt::tcp_nodelay)
     }
 
     /// The socket's pending error, which this clears (`SO_ERROR`).
@@ -366,7 +367,7 @@ impl TcpStream {
     /// # Errors
     /// [`Error::Closed`], [`Error::Os`] of `getsockopt`.
     pub fn take_error(&self) -> Result<Option<Errno>, Error> {
-        self.fd.call("getsockopt", sockopt::socket_error)
+        self.fd.call(Call::Getsockopt, sockopt::socket_error)
     }
 
     /// This end's address.
@@ -374,7 +375,7 @@ impl TcpStream {
     /// # Errors
     /// [`Error::Closed`].
     pub fn local_addr(&self) -> Result<SocketAddr, Error> {
-        inet("getsockname", &self.fd.call("getsockname", socket::getsockname)?)
+        inet(Call::Getsockname, &self.fd.call(Call::Getsockname, socket::getsockname)?)
     }
 
     /// The other end's address.
@@ -382,7 +383,7 @@ impl TcpStream {
     /// # Errors
     /// [`Error::Closed`], [`Error::Os`] (`ENOTCONN` when the peer has reset).
     pub fn peer_addr(&self) -> Result<SocketAddr, Error> {
-        inet("getpeername", &self.fd.call("getpeername", socket::getpeername)?)
+        inet(Call::Getpeername, &self.fd.call(Call::Getpeername, socket::getpeername)?)
     }
 
     /// From when on reads fail with [`Error::TimedOut`], a waiting one included; `None`: never. It stays

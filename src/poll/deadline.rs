@@ -4,6 +4,7 @@ use super::desc::{Deadlines, info};
 use super::netpoll::Woken;
 use super::{Error, Kernel, Mode, Netpoll, PollDesc, Scheduler};
 use crate::atomic::Ordering;
+use crate::sys::Call;
 use crate::timer::{NEVER, Timer};
 use core::mem::offset_of;
 use core::ptr::NonNull;
@@ -128,7 +129,7 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
         }
         // SAFETY: descriptors are type-stable and their timers know no other heap; `at` was derived
         // from the whole descriptor, which `fire_*` go back to.
-        unsafe { self.timers.set(&self.kernel, at, when, seq) }.map_err(|e| Error::Os("mmap", e))
+        unsafe { self.timers.set(&self.kernel, at, when, seq) }.map_err(|e| Error::Os(Call::Mmap, e))
     }
 
     /// Begins the close (Go: `pollUnblock`): every wait from now on, and every one under way, returns

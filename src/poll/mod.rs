@@ -50,7 +50,7 @@ pub use kernel::{Kernel, Linux, timeout_ms};
 pub use netpoll::{EVENTS, Netpoll};
 pub use stats::Stats;
 
-use crate::sys::Errno;
+use crate::sys::{Call, Errno};
 use core::fmt;
 
 /// A waiting task, one machine word: a task's address, an index, a boxed waker.
@@ -121,7 +121,7 @@ pub enum Error {
     /// Another task waits in this direction already (Go aborts: "double wait").
     Busy,
     /// A system call failed: its name, and how.
-    Os(&'static str, Errno),
+    Os(Call, Errno),
 }
 
 impl fmt::Display for Error {
@@ -131,7 +131,7 @@ impl fmt::Display for Error {
             Error::Timeout => f.write_str("deadline passed"),
             Error::NotPollable => f.write_str("not pollable"),
             Error::Busy => f.write_str("another task waits in this direction"),
-            Error::Os(call, errno) => write!(f, "{call}: {errno:?}"),
+            Error::Os(call, errno) => write!(f, "{}: {errno:?}", call.name()),
         }
     }
 }

@@ -6,6 +6,7 @@ use super::stats::{Counts, Stats};
 use super::{Error, Kernel, Mode, PollDesc, Scheduler, Waiter, WakeList};
 use crate::atomic::{AtomicI32, AtomicU32, Ordering};
 use crate::lock::Mutex;
+use crate::sys::Call;
 use crate::sys::epoll::{CtlOp, EpollEvent, EpollFlags};
 use crate::sys::{Errno, RawFd};
 use crate::timer::Timers;
@@ -133,17 +134,17 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
         if self.epfd.load(Ordering::Relaxed) >= 0 {
             return Ok(());
         }
-        let epfd = self.kernel.epoll_create().map_err(|e| Error::Os("epoll_create1", e))?;
+        let epfd = self.kernel.epoll_create().map_err(|e| Error::Os(Call::EpollCreate1, e))?;
         let break_fd = self.kernel.eventfd().map_err(|e| {
             self.kernel.close(epfd);
-            Error::Os("eventfd2", e)
+            Error::Os(Call::Eventfd2, e)
         })?;
         // Edge triggered and never read: every write is an edge of its own, and a break costs one call.
         let events = EpollFlags::IN | EpollFlags::ET;
         self.kernel.epoll_ctl(epfd, CtlOp::Add, break_fd, events, BREAK).map_err(|e| {
             self.kernel.close(break_fd);
             self.kernel.close(epfd);
-            Error::Os("epoll_ctl", e)
+            Error::Os(Call::EpollCtl, e)
         })?;
         self.break_fd.store(break_fd, Ordering::Relaxed);
         self.epfd.store(epfd, Ordering::Release);
@@ -155,9 +156,10 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
         self.counts.read()
     }
 
-    /// Calls `f` with every parked task's word, and the descriptor and direction it waits for. Takes no
-    /// lock: tasks may be woken meanwhile.
-    pub(crate) fn for_each_waiter(&self, mut f: impl FnMut(usize, RawFd, Mode)) {
+    /// Calls `f` with every parked task's word ([`Waiter::into_word`]), and the descriptor and direction it
+    /// waits for: for dumps. Takes no lock, so tasks may be woken meanwhile; the word is to be looked at,
+    /// and is still the poller's.
+    pub fn for_each_waiter(&self, mut f: impl FnMut(usize, RawFd, Mode)) {
         self.cache.for_each(|pd| {
             for mode in [Mode::Read, Mode::Write] {
                 let word = pd.semaphore(mode).load(Ordering::Relaxed);
@@ -183,7 +185,7 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
     pub fn open(&self, fd: RawFd) -> Result<&PollDesc, Error> {
         self.init()?;
         let fire = [Self::fire_read as crate::timer::Fire, Self::fire_write];
-        let pd = self.cache.alloc(&self.kernel, fire).map_err(|e| Error::Os("mmap", e))?;
+        let pd = self.cache.alloc(&self.kernel, fire).map_err(|e| Error::Os(Call::Mmap, e))?;
         {
             let mut d = pd.deadlines.lock();
             // A stale event may have left an edge, or an error, on the free slot. (Swaps cost what such
@@ -213,7 +215,7 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
     pub(super) fn ctl(&self, op: CtlOp, pd: &PollDesc, events: EpollFlags) -> Result<(), Error> {
         self.kernel
             .epoll_ctl(self.epfd.load(Ordering::Relaxed), op, pd.fd(), events, pd.data())
-            .map_err(|e| Error::Os("epoll_ctl", e))
+            .map_err(|e| Error::Os(Call::EpollCtl, e))
     }
 
     /// Ends the registration (Go: `pollClose`). [`Netpoll::unblock`] must have come before, and nobody
@@ -390,7 +392,7 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
                 Err(Errno::EINTR) => {}
                 // EAGAIN: 2^64 - 2 writes have been counted.
                 Ok(()) | Err(Errno::EAGAIN) => return Ok(()),
-                Err(e) => return Err(Error::Os("write", e)),
+                Err(e) => return Err(Error::Os(Call::Write, e)),
             }
         }
     }

@@ -4,6 +4,7 @@ use super::desc::{NIL, READY, WAIT, info};
 use super::netpoll::REGISTER;
 use super::{Error, Kernel, Mode, Netpoll, PollDesc, Scheduler, Waiter};
 use crate::atomic::Ordering;
+use crate::sys::Call;
 use crate::sys::Errno;
 use crate::sys::epoll::{CtlOp, EpollFlags};
 
@@ -42,7 +43,7 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
 
     #[cold]
     pub(super) fn failure(&self) -> Error {
-        Error::Os("epoll_pwait", Errno::from_raw(self.failed.load(Ordering::SeqCst)))
+        Error::Os(Call::EpollPwait, Errno::from_raw(self.failed.load(Ordering::SeqCst)))
     }
 
     /// Before an operation in direction `mode`: reports what makes it useless, and forgets an edge that

@@ -59,11 +59,13 @@ macro_rules! entry {
 /// # Safety
 /// `block` must be the kernel's block, as [`Env::new`] wants it; called once, on the first thread.
 #[doc(hidden)]
+#[inline(always)] // into the macro's function, where the builder is a constant
 pub unsafe fn __entry(block: *const usize, builder: Builder, main: fn(Env) -> i32) -> ! {
     // SAFETY: the caller's contract.
     let env = unsafe { Env::new(block) };
     clock::init(env.aux(AT_SYSINFO_EHDR as usize).unwrap_or(0));
     let page = env.aux(AT_PAGESZ as usize).unwrap_or(PAGE);
+    builder.set_up_monitor();
     proc::run_main(page, builder.stack_bytes(), builder.set_up_threads(&env), move || main(env))
 }
 
@@ -76,7 +78,8 @@ pub fn __task_panic(info: &PanicInfo<'_>) -> ! {
 
     let mut message = Message::urgent();
     let me = match proc::running() {
-        Some((id, _)) => {
+        Some(g) => {
+            let id = g.id();
             message.push("task ").push_number(id);
             id + 1
         }

@@ -56,7 +56,8 @@ impl Env {
             let mut entry = entry.to_bytes_with_nul().iter();
             // Byte by byte: `strip_prefix` has a panic in it, which brings all of formatting along.
             let named = name.iter().chain(b"=").all(|c| entry.next() == Some(c));
-            named.then(|| CStr::from_bytes_with_nul(entry.as_slice()).ok())?
+            // SAFETY: what is left of a string of the block, at least its 0.
+            named.then(|| unsafe { CStr::from_ptr(entry.as_slice().as_ptr().cast()) })
         })
     }
 

@@ -14,20 +14,9 @@ use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 /// Exit status after SIGQUIT (Go's).
 const QUIT_STATUS: i32 = 2;
 
-/// All tasks there ever were, the newest first: control blocks are reused and never freed.
-static ALLG: AtomicPtr<G> = AtomicPtr::new(ptr::null_mut());
-
-/// Adds a control block that was just made.
-pub(super) fn add(g: Gp) {
-    let mut head = ALLG.load(Ordering::Relaxed);
-    loop {
-        g.alllink.store(head, Ordering::Relaxed);
-        match ALLG.compare_exchange(head, g.as_ptr(), Ordering::Release, Ordering::Relaxed) {
-            Ok(_) => return,
-            Err(now) => head = now,
-        }
-    }
-}
+/// All tasks there ever were, the newest first: control blocks are reused and never freed. Written by
+/// [`StackPool::make`](super::stack::StackPool::make).
+pub(super) static ALLG: AtomicPtr<G> = AtomicPtr::new(ptr::null_mut());
 
 fn all() -> impl Iterator<Item = Gp> {
     // SAFETY: what is in the list is initialised and never freed.
@@ -62,7 +51,7 @@ pub struct Metrics {
     pub stacks: u64,
     /// Times a thread took a task up.
     pub switches: u64,
-    /// Times a task parked.
+    /// Times a task left its thread to wait, those included that found nothing to wait for.
     pub parks: u64,
     /// Times a thread took half of another's queue.
     pub steals: u64,

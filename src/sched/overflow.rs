@@ -49,14 +49,15 @@ pub(super) fn install() {
 unsafe extern "C" fn on_fault(_: i32, info: *mut Siginfo, _: *mut c_void) {
     // SAFETY: the kernel passes the record of this fault (SA_SIGINFO).
     let fault = unsafe { (*info).fault_address() };
-    if let (Some(address), Some((id, stack))) = (fault, proc::running()) {
-        let guard = stack.lo.addr().get()..stack.lo.addr().get() + proc::page();
+    if let (Some(address), Some(g)) = (fault, proc::running()) {
+        let bottom = g.stack.lo.addr().get();
+        let guard = bottom..bottom + proc::page();
         if guard.contains(&address) {
             rt::Line::urgent()
                 .str("task ")
-                .number(id)
+                .number(g.id())
                 .str(" overflowed its stack of ")
-                .number(stack.size as u64)
+                .number(g.stack.size as u64)
                 .str(" bytes")
                 .end();
         }

@@ -1,7 +1,7 @@
 //! The poller's view of this scheduler, and the runtime's one poller.
 
 use super::g::{GQueue, Gp, WaitReason};
-use super::proc::{Poller, gopark, goready, goready_last, injectglist, set_poller};
+use super::proc::{Poller, gopark, goready, goready_last, injectglist, monitor, set_poller};
 use crate::poll::{Linux, Netpoll, Scheduler};
 use crate::rt::clock::nanotime;
 use crate::sys::time::{Timespec, nanosleep};
@@ -34,7 +34,9 @@ static NETPOLL: Netpoll<Linux, Runtime> = Netpoll::new(Linux::with_clock(nanotim
 /// The poller, to open something or set a timer. What was opened may use [`netpoll`].
 pub(crate) fn netpoll_init() -> &'static Netpoll<Linux, Runtime> {
     set_poller(&POLLER);
-    super::sysmon::start();
+    if let Some(monitor) = monitor() {
+        (monitor.start)();
+    }
     &NETPOLL
 }
 

@@ -13,8 +13,8 @@
 //! A thread without work becomes *the* poller, if there is none, and blocks there without a P. The
 //! others sleep. What the poll brings is run by that same thread.
 
-use super::dump::{self, count};
-use super::g::{GList, GQueue, Gp, Stack, Status, WaitReason};
+use super::dump::count;
+use super::g::{GList, GQueue, Gp, Status, WaitReason};
 use super::join::Handle;
 use super::m::{After, M, acquirem, getm, releasem};
 use super::p::{GFREE, P, task};
@@ -47,6 +47,14 @@ pub(crate) struct Poller {
     pub wake: fn(),
 }
 
+/// The thread that looks after the others: see [`set_monitor`].
+pub(super) struct Monitor {
+    /// Starts it, if it has not been started.
+    pub start: fn(),
+    /// Ends its sleep.
+    pub wake: fn(),
+}
+
 /// What only several threads need: see [`set_threads`].
 pub(super) struct Threads {
     /// A P seems to be idle and nobody to look for work: runs it on a thread that does.
@@ -76,6 +84,7 @@ pub(super) struct Sched {
     polls: AtomicU32,
     poller: AtomicPtr<Poller>,
     threads: AtomicPtr<Threads>,
+    monitor: AtomicPtr<Monitor>,
     ps: AtomicPtr<P>,
     nprocs: AtomicU32,
     stacks: Mutex<StackPool>,
@@ -105,6 +114,7 @@ pub(super) static SCHED: Sched = Sched {
     polls: AtomicU32::new(0),
     poller: AtomicPtr::new(ptr::null_mut()),
     threads: AtomicPtr::new(ptr::null_mut()),
+    monitor: AtomicPtr::new(ptr::null_mut()),
     ps: AtomicPtr::new(ptr::null_mut()),
     nprocs: AtomicU32::new(0),
     stacks: Mutex::new(StackPool::new()),
@@ -174,20 +184,15 @@ pub(super) fn running_on(m: &M) -> Gp {
     unsafe { m.curg.get().unwrap_unchecked() }
 }
 
-/// The running task, if one is running.
+/// The running task, if one is running: for reports of panics and overflows.
 #[inline(never)]
-pub(crate) fn current() -> Option<Gp> {
+pub(crate) fn running() -> Option<Gp> {
     if !preempt::runtime() {
         return None;
     }
     let g = acquirem().curg.get();
     releasem();
     g
-}
-
-/// The running task's number and stack: for reports of panics and overflows.
-pub(crate) fn running() -> Option<(u64, Stack)> {
-    current().map(|g| (g.id(), g.stack))
 }
 
 /// Bytes of a page, as the kernel told.
@@ -219,9 +224,6 @@ pub(crate) fn gopark<F: FnOnce(Gp) -> bool>(reason: WaitReason, commit: F) {
             g.casgstatus(Status::Waiting, Status::Running);
             return false;
         }
-        if let Some(p) = getm().p.get() {
-            count(&p.counts.parks);
-        }
         true
     }
     let mut commit = ManuallyDrop::new(commit);
@@ -234,6 +236,9 @@ fn park(reason: WaitReason, after: After) {
     let m = acquirem();
     let g = running_on(m);
     g.set_wait_reason(reason, sysmon::coarse_now());
+    if let Some(p) = m.p.get() {
+        count(&p.counts.parks);
+    }
     mcall(m, g, after);
 }
 
@@ -309,10 +314,7 @@ pub(super) fn gfget(need: usize) -> Result<(Gp, Status), Errno> {
     if need > stacks.closure_limit() {
         return Err(Errno::E2BIG);
     }
-    let g = stacks.make()?;
-    drop(stacks);
-    dump::add(g);
-    Ok((g, Status::Idle))
+    Ok((stacks.make()?, Status::Idle))
 }
 
 /// Takes dead tasks that other Ps had too many of.
@@ -488,6 +490,16 @@ pub(super) fn set_poller(poller: &'static Poller) {
     SCHED.poller.store(ptr::from_ref(poller).cast_mut(), Ordering::Release);
 }
 
+/// Tells the scheduler of the monitor. Without, there is none in the program.
+pub(super) fn set_monitor(monitor: &'static Monitor) {
+    SCHED.monitor.store(ptr::from_ref(monitor).cast_mut(), Ordering::Relaxed);
+}
+
+pub(super) fn monitor() -> Option<&'static Monitor> {
+    // SAFETY: null or what `set_monitor` stored, before the first task.
+    unsafe { SCHED.monitor.load(Ordering::Relaxed).as_ref() }
+}
+
 /// The poller, if it could wake anybody.
 #[inline]
 pub(super) fn poller() -> Option<&'static Poller> {
@@ -657,7 +669,11 @@ pub(super) fn acquire_idle_p(m: &'static M) -> bool {
 /// Takes `p`, which nobody else has, into use: whichever way a thread gets one, it must end here, or
 /// the monitor does not watch what runs on it.
 pub(super) fn acquirep(m: &'static M, p: &'static P) {
-    sysmon::wake();
+    if sysmon::asleep()
+        && let Some(monitor) = monitor()
+    {
+        (monitor.wake)();
+    }
     p.m.store(ptr::from_ref(m).cast_mut(), Ordering::Relaxed);
     m.p.set(Some(p));
 }

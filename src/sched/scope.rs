@@ -2,11 +2,10 @@
 
 use super::g::TaskId;
 use super::sema::{semacquire, semrelease};
-use super::task::{AtEnd, JoinHandle, spawn_with};
+use super::task::{JoinHandle, spawn_with};
 use crate::rt;
 use crate::sys::Errno;
 use core::marker::PhantomData;
-use core::ptr;
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 /// Where [`scope`]'s closure spawns.
@@ -59,11 +58,12 @@ impl<'scope, 'env> Scope<'scope, 'env> {
         T: Send + 'scope,
     {
         self.running.fetch_add(1, Ordering::Relaxed);
-        let at_end = AtEnd { call: Self::task_ended, data: ptr::from_ref(self).cast() };
+        // SAFETY: one of the tasks counted, at its end.
+        let at_end = || unsafe { Self::task_ended(self) };
         // SAFETY: `scope` returns behind `task_ended`, at which the closure is used up and, if nobody
         // holds the handle, the result is dropped; the result of a held handle borrows for `'scope`, and
         // the handle cannot outlive that.
-        match unsafe { spawn_with(f, Some(at_end)) } {
+        match unsafe { spawn_with(f, at_end) } {
             Ok(handle) => ScopedJoinHandle { handle, scope: PhantomData },
             Err(Errno::E2BIG) => {
                 rt::fatal("a new task's closure or result is too big for its stack", rt::PANICKED)
@@ -73,14 +73,11 @@ impl<'scope, 'env> Scope<'scope, 'env> {
     }
 
     /// # Safety
-    /// `this` is a scope with a task running, which ends now.
-    unsafe fn task_ended(this: *const ()) {
+    /// `this` is a scope with a task running, the caller, which ends now.
+    unsafe fn task_ended(this: *const Self) {
         // SAFETY: `scope` waits for this task. Both are reached by reference to the field alone, as the
         // scope is gone once `ended` is released, of which `semrelease` knows the address only then.
-        let (running, ended) = unsafe {
-            let this = this.cast::<Self>();
-            (&(*this).running, &(*this).ended)
-        };
+        let (running, ended) = unsafe { (&(*this).running, &(*this).ended) };
         // Release: what this task did. Acquire: what the others did, whom the last speaks for.
         if running.fetch_sub(1, Ordering::AcqRel) == 1 {
             semrelease(ended);

@@ -14,10 +14,12 @@
 //! tops of the stacks are spread over cache sets ("colour"), since otherwise every parked task's few
 //! live lines would compete for the same ones.
 
+use super::dump::ALLG;
 use super::g::{G, Gp, Stack};
 use crate::sys::mm::{Advice, MapFlags, Prot, madvise, mmap, mprotect};
 use crate::sys::{Errno, RawFd};
 use core::ptr::{self, NonNull};
+use core::sync::atomic::Ordering;
 
 /// Bytes of a stack unless the program chooses otherwise, guard page included. Only touched pages are
 /// memory: a task that parks in shallow frames costs one.
@@ -107,6 +109,8 @@ impl StackPool {
         // writable; never unmapped.
         unsafe {
             g.write(G::new(stack));
+            (*g).alllink.store(ALLG.load(Ordering::Relaxed), Ordering::Relaxed);
+            ALLG.store(g, Ordering::Release); // under the pool's lock: nobody else writes it
             Ok(Gp::new(NonNull::new_unchecked(g)))
         }
     }

@@ -9,7 +9,7 @@ use super::dump::{count, on_quit};
 use super::g::{Gp, Status};
 use super::m::{After, M, acquirem, getm};
 use super::p::P;
-use super::proc::{self, globrunqput, mcall, running_on, wakep};
+use super::proc::{self, Monitor, globrunqput, mcall, running_on, wakep};
 use crate::arch;
 use crate::rt::clock::nanotime;
 use crate::sys::futex::{Scope, futex_wait, futex_wake};
@@ -45,15 +45,19 @@ static STARTED: AtomicBool = AtomicBool::new(false);
 /// The monitor's last reading of the clock, in ns; 0 before the first.
 static NOW: AtomicI64 = AtomicI64::new(0);
 
-/// About now, 10 ms late at most, for the price of a load; 0 while there is no monitor.
+/// About now, 10 ms late at most, for the price of a load; 0 while there is no monitor, or it has just
+/// been woken.
 #[inline]
 pub(super) fn coarse_now() -> i64 {
     NOW.load(Ordering::Relaxed)
 }
 
+/// For programs that have a monitor.
+pub(super) static MONITOR: Monitor = Monitor { start, wake };
+
 /// Starts the monitor, once. If there is no thread to be had, tasks are not preempted, and the next call
 /// tries again.
-pub(super) fn start() {
+fn start() {
     if STARTED.load(Ordering::Relaxed) || STARTED.swap(true, Ordering::Relaxed) {
         return;
     }
@@ -75,9 +79,14 @@ pub(super) fn start() {
 
 /// A P is taken into use: the monitor must watch it.
 #[inline]
-pub(super) fn wake() {
-    if ASLEEP.load(Ordering::SeqCst) != 0 && ASLEEP.swap(0, Ordering::SeqCst) != 0 {
-        NOW.store(nanotime(), Ordering::Relaxed); // it has stood still
+pub(super) fn asleep() -> bool {
+    ASLEEP.load(Ordering::SeqCst) != 0
+}
+
+#[cold]
+fn wake() {
+    if ASLEEP.swap(0, Ordering::SeqCst) != 0 {
+        NOW.store(0, Ordering::Relaxed); // it has stood still: unknown until the next look
         // The word is static: the call cannot fail.
         let _ = futex_wake(&ASLEEP, 1, Scope::Private);
     }

@@ -6,6 +6,7 @@
 use super::g::{Gp, Status, TaskId, WaitReason};
 use super::join::Handle;
 use super::proc::{self, gopark};
+use super::sysmon::MONITOR;
 use super::threads::THREADS;
 use crate::arch::Context;
 use crate::poll::Waiter;
@@ -18,19 +19,12 @@ use core::mem::ManuallyDrop;
 use core::num::NonZeroU64;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-/// What a task is given: its closure, then its result, at the same address, and whom to tell of its end.
+/// What a task is given: its closure, then its result, at the same address, and what it does last, when
+/// it has no use any more for anything that is not its own.
 #[repr(C)]
-struct Slot<F, T> {
+struct Slot<F, T, E> {
     value: Value<F, T>,
-    at_end: Option<AtEnd>,
-}
-
-/// What a task does last, when it has no use any more for anything that is not its own. (A pointer, so
-/// that a program without scopes has nothing of them in it.)
-#[derive(Clone, Copy)]
-pub(super) struct AtEnd {
-    pub call: unsafe fn(*const ()),
-    pub data: *const (),
+    at_end: ManuallyDrop<E>,
 }
 
 #[repr(C)]
@@ -48,6 +42,7 @@ const MAX_THREADS: usize = 1024;
 pub struct Builder {
     threads: usize,
     stack_size: usize,
+    preemption: bool,
 }
 
 impl Default for Builder {
@@ -59,7 +54,7 @@ impl Default for Builder {
 impl Builder {
     /// The defaults: as many threads as the program may use CPUs, stacks of 64 KiB.
     pub const fn new() -> Builder {
-        Builder { threads: 0, stack_size: super::stack::DEFAULT_STACK }
+        Builder { threads: 0, stack_size: super::stack::DEFAULT_STACK, preemption: true }
     }
 
     /// How many threads run tasks at once; `NETPOLL_THREADS` in the environment beats it, and 0 means
@@ -67,6 +62,14 @@ impl Builder {
     /// if its builder is a constant and the optimizer sees the whole program (`lto`).
     pub const fn threads(mut self, n: usize) -> Builder {
         self.threads = n;
+        self
+    }
+
+    /// Whether tasks that compute for more than 10 ms are interrupted for others; on by default. Without,
+    /// a task keeps its thread until it parks or yields, SIGQUIT ends the program without a word, and a
+    /// program whose builder is a constant has no monitor in it.
+    pub const fn preemption(mut self, on: bool) -> Builder {
+        self.preemption = on;
         self
     }
 
@@ -78,17 +81,24 @@ impl Builder {
         self
     }
 
-    /// `NETPOLL_THREADS`, what the program asked for, or the CPUs it may use. If that is more than one,
-    /// the scheduler is told how to use them.
+    /// `NETPOLL_THREADS`, what the program asked for, or the CPUs it may use; tells the scheduler how to
+    /// use several threads, unless the program has said that there is one.
+    #[inline(always)]
     pub(crate) fn set_up_threads(&self, env: &rt::Env) -> usize {
         if self.threads == 1 {
             return 1;
         }
-        let n = self.thread_count(env);
-        if n > 1 {
-            proc::set_threads(&THREADS);
+        // Also for one thread: a blocking call then has another to give its tasks to.
+        proc::set_threads(&THREADS);
+        self.thread_count(env)
+    }
+
+    /// Tells the scheduler of the monitor, if there is to be one.
+    #[inline(always)]
+    pub(crate) fn set_up_monitor(&self) {
+        if self.preemption {
+            proc::set_monitor(&MONITOR);
         }
-        n
     }
 
     fn thread_count(&self, env: &rt::Env) -> usize {
@@ -152,28 +162,31 @@ where
     F: FnOnce() -> T,
 {
     // SAFETY: the caller's contract.
-    unsafe { spawn_with(f, None) }
+    unsafe { spawn_with(f, || ()) }
 }
 
 /// As [`spawn_unchecked`], for a task that calls `at_end`, also if its result is left to its handle.
 ///
 /// # Safety
 /// What `f` borrows must last until `at_end` is called, and what its result borrows as long as the handle
-/// too. Calling `at_end` must be sound then. (After an error it is not called.)
-pub(super) unsafe fn spawn_with<F, T>(f: F, at_end: Option<AtEnd>) -> Result<JoinHandle<T>, Errno>
+/// too. (After an error it is not called.)
+pub(super) unsafe fn spawn_with<F, T, E>(f: F, at_end: E) -> Result<JoinHandle<T>, Errno>
 where
     F: FnOnce() -> T,
+    E: FnOnce(),
 {
     static LAST_ID: AtomicU64 = AtomicU64::new(0);
 
-    let (g, from) = proc::gfget(size_of::<Slot<F, T>>() + align_of::<Slot<F, T>>())?;
-    let slot = place::<F, T>(g);
+    let (g, from) = proc::gfget(size_of::<Slot<F, T, E>>() + align_of::<Slot<F, T, E>>())?;
+    let slot = place::<F, T, E>(g);
     // SAFETY: below the control block on a stack that no task runs on; `gfget` checked the size.
-    unsafe { slot.write(Slot { value: Value { closure: ManuallyDrop::new(f) }, at_end }) };
+    unsafe {
+        slot.write(Slot { value: Value { closure: ManuallyDrop::new(f) }, at_end: ManuallyDrop::new(at_end) })
+    };
     g.set_id(LAST_ID.fetch_add(1, Ordering::Relaxed) + 1);
     g.join.reset();
     // SAFETY: below the slot is the rest of the stack, unused.
-    let context = unsafe { Context::new(slot.cast(), run::<F, T>, slot.cast()) };
+    let context = unsafe { Context::new(slot.cast(), run::<F, T, E>, slot.cast()) };
     // SAFETY: the task is ours until it is in a queue.
     unsafe { *g.context.get() = context };
     proc::start(g, from);
@@ -181,17 +194,18 @@ where
 }
 
 /// Where the slot of a task lies: right below its control block.
-fn place<F, T>(g: Gp) -> *mut Slot<F, T> {
-    let below = g.as_ptr().cast::<u8>().wrapping_sub(size_of::<Slot<F, T>>());
-    below.wrapping_sub(below as usize % align_of::<Slot<F, T>>()).cast()
+fn place<F, T, E>(g: Gp) -> *mut Slot<F, T, E> {
+    let below = g.as_ptr().cast::<u8>().wrapping_sub(size_of::<Slot<F, T, E>>());
+    below.wrapping_sub(below as usize % align_of::<Slot<F, T, E>>()).cast()
 }
 
 /// The bottom frame of every task.
-unsafe extern "C" fn run<F, T>(slot: *mut u8) -> !
+unsafe extern "C" fn run<F, T, E>(slot: *mut u8) -> !
 where
     F: FnOnce() -> T,
+    E: FnOnce(),
 {
-    let slot = slot.cast::<Slot<F, T>>();
+    let slot = slot.cast::<Slot<F, T, E>>();
     // SAFETY: `spawn_unchecked` wrote the closure; it is moved out once, and the result takes its place.
     unsafe {
         let f = ManuallyDrop::take(&mut (*slot).value.closure);
@@ -202,11 +216,9 @@ where
         // SAFETY: the result was just written, and nobody is left to take it.
         unsafe { ManuallyDrop::drop(&mut (*slot).value.result) };
     }
-    // SAFETY: the slot is this task's until `goexit` has left its stack.
-    if let Some(AtEnd { call, data }) = unsafe { (*slot).at_end } {
-        // SAFETY: the contract of `spawn_with`.
-        unsafe { call(data) };
-    }
+    // SAFETY: the slot is this task's until `goexit` has left its stack; moved out once.
+    let at_end = unsafe { ManuallyDrop::take(&mut (*slot).at_end) };
+    at_end();
     proc::goexit(handle)
 }
 

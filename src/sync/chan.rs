@@ -379,3 +379,108 @@ impl<T> Chan<T> {
         self.core().state.lock().closed
     }
 }
+
+#[cfg(all(test, loom))]
+mod model {
+    //! A receive whose deadline passes while somebody sends, and a send whose deadline passes while
+    //! somebody receives: the value is there on exactly one side. A send, a receive and a close: as well,
+    //! and nobody is left waiting.
+    //!
+    //! Mutations seen to fail: a waiter that times out and stays in the list (its frame is used when it is
+    //! gone); a close that does not ready senders (a task sleeps for ever); a sender that is not told its
+    //! value was taken; in `waitlist.rs`, a claim by a load and a store, or without a look at who has claimed
+    //! already, and a timer's callback that does not tell it has lost (the task waits for it for ever).
+
+    use super::super::park::{deadline_passes, task};
+    use super::*;
+    use loom::sync::Arc;
+
+    /// One handle of each kind.
+    struct Ends(Chan<u32>);
+
+    // SAFETY: the channel is under its lock.
+    unsafe impl Send for Ends {}
+    // SAFETY: as above.
+    unsafe impl Sync for Ends {}
+
+    impl Ends {
+        /// Whether a 7 was sent; `when` is as for `send_until`, and passes when the model says so.
+        fn send(&self, when: Option<i64>) -> bool {
+            let mut value = 7;
+            // SAFETY: a value.
+            unsafe { self.0.send_until(&raw mut value, when) }.is_ok()
+        }
+
+        fn recv(&self, when: Option<i64>) -> bool {
+            let mut value = 0;
+            // SAFETY: room for a value.
+            let moved = unsafe { self.0.recv_until(&raw mut value, when) }.is_ok();
+            assert_eq!(value == 7, moved);
+            moved
+        }
+    }
+
+    impl Drop for Ends {
+        fn drop(&mut self) {
+            self.0.close();
+            // SAFETY: the last handles; a number needs no drop.
+            unsafe {
+                self.0.leave();
+                self.0.leave();
+            }
+        }
+    }
+
+    fn check(capacity: usize, model: impl Fn(Arc<Ends>) + Sync + Send + 'static) {
+        let mut builder = loom::model::Builder::new();
+        builder.preemption_bound = Some(3);
+        builder.check(move || model(Arc::new(Ends(Chan::make(capacity).unwrap()))));
+    }
+
+    #[test]
+    fn a_receive_that_times_out_loses_nothing() {
+        check(0, |ends| {
+            let receiver = ends.clone();
+            let receiver = task(1, move || receiver.recv(Some(1)));
+            let timer = task(2, || deadline_passes(1));
+            let sent = ends.send(None);
+            assert_eq!(receiver.join().unwrap(), sent);
+            timer.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn a_send_that_times_out_doubles_nothing() {
+        check(1, |ends| {
+            assert!(ends.send(None)); // full
+            let sender = ends.clone();
+            let sender = task(1, move || sender.send(Some(1)));
+            let timer = task(2, || deadline_passes(1));
+            assert!(ends.recv(None));
+            let sent = sender.join().unwrap();
+            timer.join().unwrap();
+            assert_eq!(ends.0.len(), usize::from(sent));
+        });
+    }
+
+    #[test]
+    fn a_close_leaves_nobody_waiting() {
+        check(0, |ends| {
+            let (sender, receiver) = (ends.clone(), ends.clone());
+            let sender = task(1, move || {
+                let mut value = 7;
+                // SAFETY: a value.
+                unsafe { sender.0.send(&raw mut value) }
+            });
+            let receiver = task(2, move || {
+                let mut value = 0;
+                // SAFETY: room for a value.
+                let moved = unsafe { receiver.0.recv(&raw mut value) };
+                assert_eq!(value == 7, moved);
+                moved
+            });
+            ends.0.close();
+            assert_eq!(sender.join().unwrap(), receiver.join().unwrap());
+        });
+    }
+}

@@ -11,7 +11,7 @@
 //! | `chan.rs`, `channel.rs`, `errors.rs`, `memory.rs` | channels: under the lock, the handles, their errors, where they live |
 //! | `select.rs`, `selectgo.rs` | `select!`: the macro with its arms, the choice |
 //! | `waitlist.rs`, `park.rs` | lists of parked tasks, deadlines |
-//! | `models.rs`, `park_model.rs` | the same under the model checker |
+//! | `models.rs`, `park_model.rs`, `memory_model.rs`, `const_fn.rs` | the same under the model checker |
 //!
 //! Lock order, outermost first: the channels of a `select!` by address, or the list of one object here;
 //! then the rows of the scheduler's table of semaphores; then its run queues and timers. A task is
@@ -20,6 +20,9 @@
 #[doc(hidden)] // what `select!` expands to
 #[path = "select.rs"]
 pub mod __select;
+#[macro_use]
+mod const_fn;
+
 mod barrier;
 mod chan;
 mod channel;

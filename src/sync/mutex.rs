@@ -37,7 +37,7 @@ pub(super) struct Word {
 }
 
 impl Word {
-    crate::atomic::const_fn! {
+    const_fn! {
         /// Unlocked.
         pub fn new() -> Word {
             Word { state: AtomicU32::new(0), sema: AtomicU32::new(0) }
@@ -125,10 +125,13 @@ impl Word {
 
 #[cfg(all(test, loom))]
 mod model {
-    //! Three tasks lock in turn: never two inside, what one wrote the next reads, and all of them get in;
+    //! Three tasks lock in turn, one of them twice: never two inside, what one wrote the next reads, and all of them get in;
     //! with patience, and with a clock by which everybody starves at once.
     //!
-    //! Mutations seen to fail: TODO-MUT.
+    //! Mutations seen to fail: `unlock`, `lock` and the exchange of `lock_slow` Relaxed (what one wrote the
+    //! next does not see); WOKEN left behind by who has come, STARVING kept by the last (the word does not
+    //! come back to 0); no release by an unlock that finds STARVING (a task sleeps for ever); `free` without a look at STARVING (two inside).
+    //! WOKEN is about thrift only: without it all is well, with more wakes.
 
     use super::super::park::{Patient, Starved};
     use super::*;
@@ -155,9 +158,10 @@ mod model {
                 })
                 .collect();
             work(&shared);
+            work(&shared); // again: a newcomer while the others are served
             others.into_iter().for_each(|t| t.join().unwrap());
             // SAFETY: all others are gone.
-            assert_eq!(shared.1.with(|n| unsafe { *n }), 3);
+            assert_eq!(shared.1.with(|n| unsafe { *n }), 4);
             assert_eq!(shared.0.state.load(Ordering::Relaxed), 0);
         });
     }

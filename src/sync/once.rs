@@ -10,7 +10,7 @@ pub(super) struct OnceWord {
 }
 
 impl OnceWord {
-    crate::atomic::const_fn! {
+    const_fn! {
         /// Not done.
         pub fn new() -> OnceWord {
             OnceWord { done: AtomicU32::new(0), mutex: Word::new() }
@@ -180,7 +180,8 @@ mod public {
 mod model {
     //! Two tasks call at once: it is run once, and whoever returns sees what it did.
     //!
-    //! TODO-MUT
+    //! Mutations seen to fail: the store or the load of `done` Relaxed (it is not seen); no second look
+    //! under the lock (run twice).
 
     use super::super::park::Patient;
     use super::*;

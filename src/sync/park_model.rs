@@ -17,6 +17,8 @@ pub(super) struct Gp(usize);
 
 #[derive(Clone, Copy)]
 pub(super) enum WaitReason {
+    ChanSend,
+    ChanReceive,
     Semacquire,
     WaitGroup,
 }

@@ -25,7 +25,7 @@ pub(super) struct RwWord {
 }
 
 impl RwWord {
-    crate::atomic::const_fn! {
+    const_fn! {
         /// Unlocked.
         pub fn new() -> RwWord {
             RwWord {
@@ -118,7 +118,9 @@ mod model {
     //! Two readers and a writer, a reader and two writers: nobody is inside with a writer, what one
     //! wrote the next sees, and all of them get in.
     //!
-    //! TODO-MUT
+    //! Mutations seen to fail: any of the orderings of `readers` Relaxed (what one wrote the next does not
+    //! see); a writer that does not wait for those inside, every departing reader sending for it (both
+    //! inside); none sending for it, one release too few by `unlock` (a task sleeps for ever).
 
     use super::super::park::Patient;
     use super::*;

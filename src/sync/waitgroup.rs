@@ -44,7 +44,7 @@ impl fmt::Debug for WaitGroup {
 }
 
 impl WaitGroup {
-    crate::atomic::const_fn! {
+    const_fn! {
         /// With nothing to wait for.
         pub fn new() -> WaitGroup {
             WaitGroup { word: AtomicUsize::new(0), list: Mutex::new(WaitList::new()) }
@@ -150,7 +150,9 @@ mod model {
     //! One waits for two; two wait for one; and a group that is used again at once: the waiting are let
     //! go, not before all is done, and see what was done.
     //!
-    //! TODO-MUT
+    //! Mutations seen to fail: any of the orderings in `done`, `done_slow` and `wait` Relaxed, that of
+    //! `done_slow` Release alone (what was done is not seen); a last `done` that passes the lock by, no second
+    //! look in `wait_slow` (a task sleeps for ever); WAITERS not taken off with the last.
 
     use super::super::park::task;
     use super::*;

@@ -13,6 +13,7 @@
 //! sign, everything else is zero-extended. Constants and layouts are those of `linux-raw-sys`, or are
 //! asserted against it beside the type.
 
+mod call;
 pub mod epoll;
 mod errno;
 pub mod eventfd;
@@ -28,6 +29,7 @@ pub mod sockopt;
 pub mod thread;
 pub mod time;
 
+pub use call::Call;
 pub use errno::{Errno, result};
 
 /// A file descriptor number, as the kernel counts them.

@@ -124,7 +124,7 @@ fn full_counter_is_no_error() {
 fn break_that_cannot_be_delivered_is_an_error() {
     let p = poller();
     p.kernel().fail(Fault::EventfdWrite, Errno::EBADF);
-    assert_eq!(p.break_(), Err(Error::Os("write", Errno::EBADF)));
+    assert_eq!(p.break_(), Err(Error::Os(netpoll::sys::Call::Write, Errno::EBADF)));
 }
 
 #[test]

@@ -306,7 +306,10 @@ fn no_memory_for_the_timer_heap() {
     let p = poller();
     let pd = p.open(FD).unwrap();
     p.kernel().fail(Fault::Map, Errno::ENOMEM);
-    assert_eq!(p.set_deadline(pd, Side::Read, Some(5_000)), Err(Error::Os("mmap", Errno::ENOMEM)));
+    assert_eq!(
+        p.set_deadline(pd, Side::Read, Some(5_000)),
+        Err(Error::Os(netpoll::sys::Call::Mmap, Errno::ENOMEM))
+    );
     poll(&p, 10_000);
     assert_eq!(p.reset(pd, Mode::Read), Ok(()));
     p.set_deadline(pd, Side::Read, Some(20_000)).unwrap();
@@ -327,7 +330,10 @@ fn failed_half_of_a_deadline_leaves_the_other_half() {
     // The write deadline takes the last place. An equal read deadline then wants the other timer.
     p.set_deadline(pd, Side::Write, Some(5_000)).unwrap();
     p.kernel().fail(Fault::Map, Errno::ENOMEM);
-    assert_eq!(p.set_deadline(pd, Side::Read, Some(5_000)), Err(Error::Os("mmap", Errno::ENOMEM)));
+    assert_eq!(
+        p.set_deadline(pd, Side::Read, Some(5_000)),
+        Err(Error::Os(netpoll::sys::Call::Mmap, Errno::ENOMEM))
+    );
     p.kernel().calls();
     poll(&p, -1);
     assert_eq!(p.kernel().waits(), [4_000]);
@@ -351,7 +357,11 @@ fn sleeper_hears_of_the_half_that_succeeded() {
         p.kernel().until_blocked(1);
         p.kernel().fail(Fault::Map, Errno::ENOMEM);
         let parted = p.set_deadline(pd, Side::Read, Some(4_000));
-        assert_eq!(parted, Err(Error::Os("mmap", Errno::ENOMEM)), "the writer's own timer finds no place");
+        assert_eq!(
+            parted,
+            Err(Error::Os(netpoll::sys::Call::Mmap, Errno::ENOMEM)),
+            "the writer's own timer finds no place"
+        );
         assert!(sleeper.join().unwrap().is_empty(), "woken, to sleep until 4,000");
     });
     p.kernel().advance(3_000);

@@ -8,7 +8,7 @@ use netpoll::sys::Errno;
 use netpoll::sys::epoll::EpollFlags;
 use std::thread::scope;
 
-const GONE: Error = Error::Os("epoll_pwait", Errno::EBADF);
+const GONE: Error = Error::Os(netpoll::sys::Call::EpollPwait, Errno::EBADF);
 
 #[test]
 fn eintr_ends_a_limited_wait_and_repeats_the_others() {
@@ -84,9 +84,9 @@ fn closing_and_timeout_come_before_the_failure() {
     let pd = p.open(FD).unwrap();
     p.set_deadline(pd, Side::Read, Some(1)).unwrap();
     p.kernel().fail(Fault::Wait, Errno::EINVAL);
-    assert_eq!(p.netpoll(0).map(drop), Err(Error::Os("epoll_pwait", Errno::EINVAL)));
+    assert_eq!(p.netpoll(0).map(drop), Err(Error::Os(netpoll::sys::Call::EpollPwait, Errno::EINVAL)));
     assert_eq!(p.reset(pd, Mode::Read), Err(Error::Timeout));
-    assert_eq!(p.reset(pd, Mode::Write), Err(Error::Os("epoll_pwait", Errno::EINVAL)));
+    assert_eq!(p.reset(pd, Mode::Write), Err(Error::Os(netpoll::sys::Call::EpollPwait, Errno::EINVAL)));
     p.unblock(pd).unwrap();
     assert_eq!(p.reset(pd, Mode::Write), Err(Error::Closing));
 }

@@ -85,7 +85,7 @@ fn out_that_cannot_be_armed_is_an_error_and_tried_again() {
         p.kernel().fail(Fault::Mod, Errno::ENOMEM);
         scope(|s| {
             let wait = || if canceled { p.wait_canceled(pd, Mode::Write) } else { p.wait(pd, Mode::Write) };
-            assert_eq!(spawn(s, 1, wait).join(), Err(Error::Os("epoll_ctl", Errno::ENOMEM)));
+            assert_eq!(spawn(s, 1, wait).join(), Err(Error::Os(netpoll::sys::Call::EpollCtl, Errno::ENOMEM)));
         });
     }
     scope(|s| {
@@ -97,9 +97,11 @@ fn out_that_cannot_be_armed_is_an_error_and_tried_again() {
 
 #[test]
 fn failed_init_leaves_nothing_and_can_be_repeated() {
-    for (fault, call) in
-        [(Fault::EpollCreate, "epoll_create1"), (Fault::Eventfd, "eventfd2"), (Fault::Add, "epoll_ctl")]
-    {
+    for (fault, call) in [
+        (Fault::EpollCreate, netpoll::sys::Call::EpollCreate1),
+        (Fault::Eventfd, netpoll::sys::Call::Eventfd2),
+        (Fault::Add, netpoll::sys::Call::EpollCtl),
+    ] {
         type Operation = fn(&Poller) -> Result<(), Error>;
         let operations: [Operation; 4] =
             [Netpoll::init, |p| p.open(FD).map(drop), |p| p.netpoll(0).map(drop), Netpoll::break_];
@@ -119,15 +121,15 @@ fn failed_open_leaves_nothing() {
     let p = poller();
     p.init().unwrap();
     p.kernel().fail(Fault::Map, Errno::ENOMEM);
-    assert_eq!(p.open(FD).map(drop), Err(Error::Os("mmap", Errno::ENOMEM)));
+    assert_eq!(p.open(FD).map(drop), Err(Error::Os(netpoll::sys::Call::Mmap, Errno::ENOMEM)));
     assert_eq!(p.kernel().mapped_bytes(), 0);
     for errno in [Errno::EPERM, Errno::ENOSPC, Errno::ENOMEM, Errno::EBADF] {
         p.kernel().fail(Fault::Add, errno);
-        assert_eq!(p.open(FD).map(drop), Err(Error::Os("epoll_ctl", errno)));
+        assert_eq!(p.open(FD).map(drop), Err(Error::Os(netpoll::sys::Call::EpollCtl, errno)));
         assert_eq!(p.kernel().registered(), 1, "the break's alone");
     }
     let first = p.open(FD).unwrap();
-    assert_eq!(p.open(FD).map(drop), Err(Error::Os("epoll_ctl", Errno::EEXIST)));
+    assert_eq!(p.open(FD).map(drop), Err(Error::Os(netpoll::sys::Call::EpollCtl, Errno::EEXIST)));
     assert_eq!(p.kernel().data(FD) as u32, 0, "the slot of the failed went back each time");
     assert_eq!(p.reset(first, Mode::Read), Ok(()), "and the first owner is unharmed");
     assert_eq!(p.kernel().mapped_bytes(), 4096);
@@ -222,7 +224,7 @@ fn table_that_cannot_grow_works_on() {
     let p = poller();
     let pds: Vec<_> = (0..32).map(|i| p.open(FD + i).unwrap()).collect();
     p.kernel().fail(Fault::Map, Errno::ENOMEM);
-    assert_eq!(p.open(200).map(drop), Err(Error::Os("mmap", Errno::ENOMEM)));
+    assert_eq!(p.open(200).map(drop), Err(Error::Os(netpoll::sys::Call::Mmap, Errno::ENOMEM)));
     p.unblock(pds[7]).unwrap();
     p.close(pds[7]);
     p.open(200).unwrap();

@@ -9,6 +9,7 @@ mod embedder;
 mod streams;
 
 use netpoll::poll::{Error, Kernel, Linux, Mode, Netpoll, PollDesc, Side};
+use netpoll::sys::Call;
 use netpoll::sys::fd::{OFlags, pipe2};
 use netpoll::sys::{Errno, RawFd};
 use sched::{Threads, poll, spawn};
@@ -239,7 +240,7 @@ fn eight_pipes_wake_in_the_order_of_writing() {
 fn descriptors_that_cannot_be_registered() {
     each_kernel(|p| {
         let fails = |fd: RawFd, errno: Errno| {
-            assert_eq!(p.open(fd).map(drop), Err(Error::Os("epoll_ctl", errno)));
+            assert_eq!(p.open(fd).map(drop), Err(Error::Os(Call::EpollCtl, errno)));
         };
         fails(File::open("/proc/self/exe").unwrap().as_raw_fd(), Errno::EPERM);
         fails(File::open("/").unwrap().as_raw_fd(), Errno::EPERM);

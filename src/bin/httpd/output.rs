@@ -1,6 +1,7 @@
 //! An answer on its way out.
 
 use netpoll::net::Error;
+use netpoll::sys::Call;
 use netpoll::sys::fd::pread64;
 
 use super::files::File;
@@ -169,7 +170,7 @@ impl<'a> Output<'a> {
             match pread64(file.fd(), &mut body[read..], offset + read as u64) {
                 Ok(0) => return Err(Error::UnexpectedEof), // it has become shorter
                 Ok(n) => read += n,
-                Err(errno) => return Err(Error::Os("pread64", errno)),
+                Err(errno) => return Err(Error::Os(Call::Pread64, errno)),
             }
         }
         self.len += read;

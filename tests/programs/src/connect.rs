@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 use netpoll::net::{Error, TcpListener, TcpStream};
 use netpoll::spawn;
+use netpoll::sys::Call;
 use netpoll::sys::socket::{self, Family, SocketFlags, SocketType};
 use netpoll::sys::{Errno, RawFd, fd};
 use netpoll::time::{Instant, sleep};
@@ -24,7 +25,7 @@ fn refused(_: &[&str]) {
     let addr = unused_addr();
     let before = descriptors();
     for _ in 0..100 {
-        assert_eq!(error(TcpStream::connect(addr)), Error::Os("connect", Errno::ECONNREFUSED));
+        assert_eq!(error(TcpStream::connect(addr)), Error::Os(Call::Connect, Errno::ECONNREFUSED));
     }
     assert_eq!(error(TcpStream::connect("localhost")), Error::InvalidAddress);
     assert_eq!(descriptors(), before);
@@ -116,7 +117,7 @@ fn itself(_: &[&str]) {
                 stream.write_all(b"me").unwrap();
                 return stream.read_exact(&mut [0; 2]).unwrap();
             }
-            Err(e) => assert_eq!(e, Error::Os("connect", Errno::ECONNREFUSED)),
+            Err(e) => assert_eq!(e, Error::Os(Call::Connect, Errno::ECONNREFUSED)),
         }
     }
 }
@@ -137,8 +138,8 @@ fn no_false_success(_: &[&str]) {
                 // ENOTCONN by now: the closing listener has reset it.
                 Ok(Ok(_)) => connected += 1,
                 Ok(Err(e)) => assert_eq!(e.errno(), Some(Errno::ENOTCONN)),
-                Err(Error::Os("connect", Errno::ECONNREFUSED | Errno::ECONNRESET)) => {}
-                Err(Error::Os("connect", Errno::ECONNABORTED | Errno::EPIPE)) => {}
+                Err(Error::Os(Call::Connect, Errno::ECONNREFUSED | Errno::ECONNRESET)) => {}
+                Err(Error::Os(Call::Connect, Errno::ECONNABORTED | Errno::EPIPE)) => {}
                 Err(e) => panic!("{e}"),
             }
         }

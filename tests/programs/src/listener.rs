@@ -11,6 +11,7 @@ use core::net::SocketAddr;
 use core::sync::atomic::{AtomicU32, Ordering};
 use netpoll::net::{Error, TcpListener, TcpStream};
 use netpoll::spawn;
+use netpoll::sys::Call;
 use netpoll::sys::process::Resource;
 use netpoll::sys::sockopt::set_socket_linger;
 use netpoll::sys::time::{ClockId, clock_gettime};
@@ -32,7 +33,7 @@ fn bind_errors(_: &[&str]) {
     let listener = TcpListener::bind(LOOPBACK).unwrap();
     let addr = listener.local_addr().unwrap();
     let before = descriptors();
-    assert_eq!(error(TcpListener::bind(addr)), Error::Os("bind", Errno::EADDRINUSE));
+    assert_eq!(error(TcpListener::bind(addr)), Error::Os(Call::Bind, Errno::EADDRINUSE));
     assert_eq!(error(TcpListener::bind("127.0.0.1")), Error::InvalidAddress);
     assert_eq!(error(TcpListener::bind(&[] as &[SocketAddr])), Error::InvalidAddress);
     assert_eq!(errno(TcpListener::bind("192.0.2.1:0")), Errno::EADDRNOTAVAIL);
@@ -162,7 +163,7 @@ fn out_of_descriptors(_: &[&str]) {
     let addr = listener.local_addr().unwrap();
     let (old, taken) = exhaust(1);
     let client = TcpStream::connect(addr).unwrap();
-    assert_eq!(error(TcpStream::connect(addr)), Error::Os("socket", Errno::EMFILE));
+    assert_eq!(error(TcpStream::connect(addr)), Error::Os(Call::Socket, Errno::EMFILE));
     let server = waiting(move || listener.accept().map(|(stream, _)| (stream, listener)));
     let before = cpu_time();
     sleep(ms(200));

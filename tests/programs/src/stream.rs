@@ -11,6 +11,7 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
 use netpoll::io::{Read, Write};
 use netpoll::net::{Error, Shutdown, TcpStream};
+use netpoll::sys::Call;
 use netpoll::sys::Errno;
 use netpoll::sys::fd::{IoSlice, IoSliceMut, pread64};
 use netpoll::sys::fs::fstat;
@@ -154,7 +155,7 @@ fn data_and_reset(_: &[&str]) {
             }
         };
         // Linux keeps what came before the reset.
-        assert_eq!((end, got), (Error::Os("read", Errno::ECONNRESET), 10));
+        assert_eq!((end, got), (Error::Os(Call::Read, Errno::ECONNRESET), 10));
     }
 }
 

@@ -41,7 +41,7 @@ fn never_early(_: &[&str]) {
 fn in_order(_: &[&str]) {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     static ORDER: [AtomicI32; 20] = [const { AtomicI32::new(-1) }; 20];
-    let start = after(ms(5));
+    let start = after(ms(100)); // all asleep by then
     let tasks: Vec<_> = (0..20)
         .map(|i| {
             let place = i * 7 % 20;

@@ -1,0 +1,180 @@
+//! `netpoll::sync` and `netpoll::scope` as their users meet them: the scenarios of `tests/syncprog`, each
+//! a run of its own, with one worker, with as many as there are likely to be CPUs, and with more.
+
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+use std::{env, fs, thread};
+
+/// A scenario that takes this long hangs. The slowest takes a few seconds.
+const LIMIT: Duration = Duration::from_secs(60);
+
+const THREADS: [&str; 3] = ["1", "2", "8"];
+
+/// Both profiles: with the scheduler's assertions, and with the compiler's liberties.
+const PROFILES: [&str; 2] = ["debug", "release"];
+
+fn program(profile: usize) -> &'static Path {
+    static PROGRAMS: [OnceLock<PathBuf>; 2] = [const { OnceLock::new() }; 2];
+    PROGRAMS[profile].get_or_init(|| build(PROFILES[profile]))
+}
+
+fn build(profile: &str) -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let package = root.join("tests/syncprog");
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("syncprog");
+    // The versions that are here already, so that nothing is fetched.
+    static LOCK: OnceLock<u64> = OnceLock::new();
+    LOCK.get_or_init(|| fs::copy(root.join("Cargo.lock"), package.join("Cargo.lock")).unwrap());
+    let built = Command::new(env::var_os("CARGO").unwrap_or_else(|| env!("CARGO").into()))
+        .args(["build", "--quiet", "--offline", "--target-dir"])
+        .arg(&target)
+        .args((profile == "release").then_some("--release"))
+        .env_remove("RUSTFLAGS")
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .current_dir(package)
+        .status();
+    assert!(built.unwrap().success());
+    target.join(profile).join("syncprog")
+}
+
+#[track_caller]
+fn run(profile: usize, name: &str, threads: &str) -> Output {
+    let mut child = Command::new(program(profile))
+        .arg(name)
+        .env_clear()
+        .env("NETPOLL_THREADS", threads)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let begin = Instant::now();
+    // A scenario prints a line at most, which fits the pipe.
+    while child.try_wait().unwrap().is_none() {
+        if begin.elapsed() > LIMIT {
+            child.kill().unwrap();
+            panic!("{name} with {threads} threads hangs: {:?}", child.wait_with_output());
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    child.wait_with_output().unwrap()
+}
+
+#[track_caller]
+fn holds(name: &str) {
+    for (profile, profile_name) in PROFILES.iter().enumerate() {
+        for threads in THREADS {
+            let output = run(profile, name, threads);
+            assert_eq!(
+                (output.status.code(), output.status.signal()),
+                (Some(0), None),
+                "{name}, {profile_name}, {threads} threads: {output:?}"
+            );
+        }
+    }
+}
+
+macro_rules! scenarios {
+    ($($name:ident)*) => {$(
+        #[test]
+        fn $name() {
+            holds(stringify!($name));
+        }
+    )*};
+}
+
+mod chan {
+    use super::holds;
+    scenarios! {
+        values_come_in_order
+        a_full_buffer_blocks_and_try_says_so
+        without_a_buffer_a_send_waits_for_its_receive
+        a_million_messages_from_many_to_many
+        messages_without_a_buffer_from_many_to_many
+        a_send_to_nobody_gives_the_value_back
+        the_last_sender_ends_the_receivers_behind_the_buffer
+        close_wakes_parked_senders_with_their_values
+        close_wakes_parked_receivers
+        what_is_left_is_dropped_once
+        deadlines_are_kept_and_not_early
+        a_deadline_that_races_loses_nothing_and_doubles_nothing
+        values_of_all_sizes_arrive_whole
+        channels_use_their_memory_again
+        a_buffer_beyond_memory_is_an_error
+    }
+}
+
+mod select {
+    use super::holds;
+    scenarios! {
+        the_arm_that_can_go_on_is_taken
+        default_is_taken_when_nothing_else_can
+        after_comes_not_early_and_only_if_nothing_else_does
+        a_parked_select_is_served
+        ready_arms_have_equal_chances
+        a_slow_arm_is_not_starved_by_a_busy_one
+        exactly_one_arm_happens
+        selects_meet_each_other
+        a_value_not_sent_is_dropped
+        closed_channels_can_go_on
+        one_channel_in_two_arms
+        bodies_are_in_the_callers_function
+        a_select_leaves_nothing_behind
+    }
+}
+
+mod locks {
+    use super::holds;
+    scenarios! {
+        a_mutex_excludes_eight_tasks
+        a_mutex_is_held_across_parks
+        a_mutex_locked_without_a_pause_still_reaches_others
+        a_guard_may_be_dropped_by_another_task
+        try_lock_says_no
+        readers_share_and_writers_do_not
+        writers_are_not_starved_by_readers
+        readers_are_not_starved_by_writers
+        once_runs_once_and_all_wait_for_it
+        a_once_lock_keeps_its_first_value
+        a_once_lock_drops_its_value
+    }
+}
+
+mod wait {
+    use super::holds;
+    scenarios! {
+        no_notification_is_lost
+        notify_all_wakes_all_and_notify_one_the_first
+        a_wait_times_out_and_not_early
+        notifications_that_race_with_deadlines_are_not_lost
+        a_wait_group_waits_for_all
+        a_wait_group_is_used_again_at_once
+        permits_are_never_exceeded
+        a_big_request_is_not_overtaken
+        who_gives_up_lets_those_behind_go_on
+        permits_are_not_lost_in_races_with_deadlines
+        a_barrier_lets_all_go_together_and_one_lead
+    }
+}
+
+mod scope {
+    use super::holds;
+    scenarios! {
+        tasks_borrow_halves_of_a_slice
+        the_scope_waits_for_tasks_nobody_joined
+        results_of_dropped_handles_are_dropped_inside
+        a_forgotten_handle_does_not_hold_the_scope_up
+        scopes_nest
+    }
+}
+
+#[test]
+fn misuse_of_a_wait_group_is_a_panic_that_says_so() {
+    let output = run(1, "done_without_add_is_a_panic", "1");
+    assert_eq!(output.status.code(), Some(101));
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.contains("WaitGroup::done: more is done than was added"), "{stderr}");
+}
