@@ -643,15 +643,29 @@ pub(super) fn poll_for_others() -> bool {
     SCHED.urgent.load(Ordering::Relaxed) != 0
 }
 
-/// Wakes the only thread of a program of one, if it sleeps.
+/// Wakes the only thread of a program of one, whether it sleeps, is in the poller, or on the way to
+/// either.
 fn wake_only() {
     let mut idle = SCHED.idle.lock();
-    let Some(m) = idle.ms else { return };
+    if idle.ms.is_none() {
+        drop(idle);
+        return wake_poller();
+    }
     let Some(p) = idle.take_p() else { return };
+    let Some(m) = idle.ms else { return };
     idle.ms = m.link.get();
     idle.nmidle -= 1;
     drop(idle);
     m.wake(p);
+}
+
+/// Ends a poll that blocks, or the next one: its thread takes a P and looks for work.
+#[cold]
+pub(super) fn wake_poller() {
+    // SAFETY: null or what `set_poller` stored.
+    if let Some(poller) = unsafe { SCHED.poller.load(Ordering::Acquire).as_ref() } {
+        (poller.wake)();
+    }
 }
 
 /// The first of what was woken without a P.

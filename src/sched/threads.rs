@@ -5,7 +5,7 @@ use super::dump::count;
 use super::g::Gp;
 use super::m::M;
 use super::p::{P, task};
-use super::proc::{SCHED, Threads, allp, begin_spinning, poller, take_idle_p};
+use super::proc::{SCHED, Threads, allp, begin_spinning, poller, take_idle_p, wake_poller};
 use super::runq::RunQueue;
 use core::ptr;
 use core::sync::atomic::{Ordering, fence};
@@ -59,11 +59,13 @@ fn startm(p: &'static P) {
         None => {
             if M::spawn(p, true).is_err() {
                 // The system has no thread or memory to spare. The work stays where it is, for the
-                // threads there are.
+                // threads there are, of which one may block in the poller.
                 let mut idle = SCHED.idle.lock();
                 idle.nm -= 1;
                 idle.put_p(p);
+                drop(idle);
                 SCHED.nmspinning.fetch_sub(1, Ordering::SeqCst);
+                wake_poller();
             }
         }
     }
