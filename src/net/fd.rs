@@ -4,7 +4,7 @@
 use super::Error;
 use super::fdmutex::{FdMutex, Semaphore};
 use crate::lock::Mutex;
-use crate::poll::{Kernel, Mode, PollDesc, Side};
+use crate::poll::{Kernel, Mode, PollDesc, Side, above_stdio};
 use crate::sched::poller::{netpoll, netpoll_init};
 use crate::sched::sema::{semacquire, semrelease};
 use crate::sys::{self, Call, Errno, RawFd};
@@ -120,8 +120,9 @@ impl State {
 }
 
 impl Fd {
-    /// Takes over `fd`, which must be non-blocking. Closes it if it cannot be registered.
+    /// Takes over `fd`, which must be non-blocking, perhaps under another number. Closes it if it cannot be registered.
     pub fn new(fd: RawFd, kind: Kind) -> Result<Fd, Error> {
+        let fd = above_stdio(fd).map_err(|e| Error::Os(Call::Fcntl, e))?;
         let opened = slots::get().and_then(|state| match netpoll_init().open(fd) {
             Ok(pd) => Ok((state, pd)),
             Err(e) => {

@@ -107,6 +107,18 @@ impl Linux {
     }
 }
 
+/// Moves a descriptor that was just made away from the numbers of stdin, stdout and stderr, which it gets
+/// in a program that was started without them: whatever is printed would go into it. Closes it if that
+/// fails.
+pub(crate) fn above_stdio(fd: RawFd) -> Result<RawFd, Errno> {
+    if fd > 2 {
+        return Ok(fd);
+    }
+    let moved = sys::fd::fcntl_dupfd_cloexec(fd, 3);
+    let _ = sys::fd::close(fd); // new, so there is nothing an error could tell
+    moved
+}
+
 /// Go's table from ns to the milliseconds of `epoll_pwait`: negative waits without limit, less than a
 /// millisecond is rounded up so that a short sleep does not spin, the rest is truncated (the caller
 /// looks at its clock and waits again), and about 11.5 days is the most.
@@ -122,11 +134,12 @@ pub const fn timeout_ms(delay: i64) -> i32 {
 
 impl Kernel for Linux {
     fn epoll_create(&self) -> Result<RawFd, Errno> {
+        // May well be number 1: it cannot be written to.
         sys::epoll::epoll_create1(EpollCreateFlags::CLOEXEC)
     }
 
     fn eventfd(&self) -> Result<RawFd, Errno> {
-        sys::eventfd::eventfd2(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
+        sys::eventfd::eventfd2(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).and_then(above_stdio)
     }
 
     fn epoll_ctl(

@@ -46,6 +46,8 @@ mod wait;
 
 pub use deadline::Side;
 pub use desc::{Mode, PollDesc};
+#[cfg(all(feature = "rt", not(loom)))]
+pub(crate) use kernel::above_stdio;
 pub use kernel::{Kernel, Linux, timeout_ms};
 pub use netpoll::{EVENTS, Netpoll};
 pub use stats::Stats;

@@ -23,7 +23,7 @@ calls! {
     Accept4 = "accept4", Getsockname = "getsockname", Connect = "connect", Getsockopt = "getsockopt",
     Getpeername = "getpeername", Read = "read", Readv = "readv", Recvfrom = "recvfrom", Write = "write",
     Writev = "writev", Sendfile = "sendfile", Shutdown = "shutdown", EpollCreate1 = "epoll_create1",
-    Eventfd2 = "eventfd2", EpollCtl = "epoll_ctl", EpollPwait = "epoll_pwait", Pread64 = "pread64", Pipe2 = "pipe2",
+    Eventfd2 = "eventfd2", EpollCtl = "epoll_ctl", EpollPwait = "epoll_pwait", Pread64 = "pread64", Pipe2 = "pipe2", Fcntl = "fcntl",
 }
 
 impl core::fmt::Debug for Call {

@@ -4,6 +4,7 @@
 #[macro_use]
 mod harness;
 mod deaths;
+mod descriptors;
 mod env;
 mod fallbacks;
 mod net;

@@ -1,10 +1,11 @@
 //! Printing.
 
 use crate::Scenario;
-use crate::support::{SETTLE, join_all};
+use crate::support::{LOOPBACK, SETTLE, join_all, pair_on};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
+use netpoll::net::TcpListener;
 use netpoll::time::sleep;
 use netpoll::{eprintln, print, println, spawn, yield_now};
 
@@ -14,6 +15,7 @@ pub const SCENARIOS: &[Scenario] = &[
     ("begun_line_too_long", begun_too_long),
     ("nested", nested),
     ("errors_are_nobodys", errors),
+    ("descriptors_that_are_not_ours", not_ours),
 ];
 
 /// Lines that the test knows: `TASK:LINE:` and as many letters as that says, in pieces.
@@ -114,4 +116,17 @@ fn errors(_: &[&str]) {
     }
     print!("lost");
     eprintln!("still here");
+}
+
+/// Started without stdout, the program must not print into what it opens.
+fn not_ours(_: &[&str]) {
+    let first = TcpListener::bind(LOOPBACK).unwrap();
+    let second = TcpListener::bind(LOOPBACK).unwrap();
+    drop(first); // the lowest number is free: for the connection
+    let (near, far) = pair_on(&second);
+    println!("this is for stdout");
+    near.write_all(b"own").unwrap();
+    let mut buf = [0; 64];
+    let n = far.read(&mut buf).unwrap();
+    assert_eq!(&buf[..n], b"own");
 }
