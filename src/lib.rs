@@ -1,7 +1,8 @@
 //! Go's network poller and goroutine scheduler for freestanding Linux programs: no std, no libc.
 //!
 //! A program is plain blocking code. Each task has a stack of its own; a call that would block parks its
-//! task, and the thread runs another one until `epoll_pwait` says that the first can go on.
+//! task, and the thread runs another one until `epoll_pwait` says that the first can go on. Tasks run on
+//! as many threads as there are CPUs, and one that computes for too long is interrupted for the others.
 //!
 //! ```ignore
 //! #![no_std]
@@ -35,6 +36,8 @@
 //! | who | uses |
 //! |---|---|
 //! | a freestanding program | [`entry!`], [`spawn`], [`net`], [`io`], [`time`], [`println!`], [`rt::Env`] |
+//! | its tasks among themselves | [`scope`], [`sync`], [`select!`], [`blocking`], [`yield_now`] |
+//! | whoever looks into it | [`runtime`] |
 //! | one without tasks | [`start!`], [`sys`] |
 //! | a scheduler of its own | [`poll::Netpoll`] behind [`poll::Scheduler`], perhaps [`arch::Context`]; `default-features = false` |
 //! | a test of system calls | [`arch`] for the raw ones, [`sys`] for the typed ones and the structs |
@@ -45,7 +48,8 @@
 //!
 //! # What it rests on
 //! Linux on x86_64, Rust 1.88. The runtime allocates by `mmap` only, and a program has no thread-local
-//! storage, no libc and no unwinding: a panic ends the process. This version runs all tasks on one thread.
+//! storage, no libc and no unwinding: a panic ends the process. Of signals the runtime takes SIGSEGV (the
+//! end of a stack), SIGPIPE (ignored), and, with preemption, SIGURG and SIGQUIT.
 #![cfg_attr(not(any(test, loom)), no_std)]
 
 #[path = "../arch/mod.rs"]

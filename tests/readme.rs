@@ -162,6 +162,23 @@ fn freestanding_package_runs_in_every_profile() {
     }
 }
 
+/// The tour has the manifest and link arguments of `echo`, too.
+#[test]
+fn tour_runs_on_one_thread_and_several() {
+    let package = write("echo", "tour", |name, block| match name {
+        "src/main.rs" => blocks()["tour/src/main.rs"].clone(),
+        "Cargo.toml" => block.replace("\"echo\"", "\"tour\""),
+        _ => block,
+    });
+    let program = build(&package, "tour", "release");
+    for threads in ["1", "2"] {
+        let output = Command::new(&program).env("NETPOLL_THREADS", threads).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        let started = text.strip_prefix("42, on ").and_then(|rest| rest.strip_suffix(" threads\n"));
+        assert!(output.status.success() && started.is_some(), "{threads}: {output:?}");
+    }
+}
+
 /// "`alloc` works with a `#[global_allocator]` of yours": with the same manifest and link arguments.
 #[test]
 fn alloc_links_in_every_profile() {
@@ -194,11 +211,11 @@ fn abi_test_passes() {
 
 #[test]
 fn every_block_is_used() {
-    let packages = ["abi/", "echo/", "embedder/"];
+    let packages = ["abi/", "echo/", "embedder/", "tour/"];
     let unknown: Vec<_> =
         blocks().into_keys().filter(|name| !packages.iter().any(|p| name.starts_with(p))).collect();
     assert_eq!(unknown, [""; 0]);
-    assert_eq!(blocks().len(), 7);
+    assert_eq!(blocks().len(), 8);
 }
 
 #[test]

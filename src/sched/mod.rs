@@ -1,21 +1,27 @@
 //! The scheduler: tasks (`G`), threads (`M`), and what a thread needs to run tasks (`P`), after Go's.
 //!
-//! A task is a closure on a stack of its own. It runs until it parks ([`proc::gopark`]), yields or
-//! returns; its thread then switches to its scheduler stack (`g0`), finishes what the task asked for
-//! there, where the task's stack is no longer in use, and takes the next task from the run queue. With
-//! nothing to run it blocks in [`Netpoll::netpoll`](crate::poll::Netpoll::netpoll).
+//! A task is a closure on a stack of its own. It runs until it parks ([`proc::gopark`]), yields, returns
+//! or is preempted; its thread then switches to its scheduler stack (`g0`), finishes what the task asked
+//! for there, where the task's stack is no longer in use, and takes the next task: from the run queue of
+//! its P, from that of all, from another P's. A thread that finds none gives its P up; one such thread
+//! blocks in [`Netpoll::netpoll`](crate::poll::Netpoll::netpoll), the others sleep.
 //!
 //! | file | what |
 //! |---|---|
-//! | `g.rs` | the control block, its status, the intrusive lists |
-//! | `proc.rs` | park and ready, the run queues, the loop |
-//! | `threads.rs` | what several threads need: starting them, stealing |
+//! | `g.rs`, `m.rs`, `p.rs` | the control blocks of tasks, threads, and what a thread runs tasks with |
+//! | `runq.rs` | a P's run queue |
+//! | `proc.rs` | park and ready, the queue of all, idle Ps and threads, the loop |
+//! | `threads.rs` | what several threads need: starting them, handing over, stealing |
+//! | `sysmon.rs` | the monitor: preemption, and a poll when nobody else polls |
+//! | `blocking.rs` | calls that block their thread |
 //! | `task.rs`, `join.rs`, `scope.rs` | spawn and join |
 //! | `stack.rs`, `overflow.rs` | stacks, and what happens at their end |
 //! | `sema.rs` | semaphores that park |
 //! | `poller.rs` | the poller's view of this scheduler, and the one poller |
+//! | `dump.rs` | counts, and a list of all tasks |
 //!
-//! This version runs all tasks on one thread. The types are those of many.
+//! Several threads, the monitor and the poller are each reached through a table of functions
+//! ([`proc::set_poller`] and its like), so that a program that uses none of them has none in its file.
 
 mod blocking;
 mod dump;
