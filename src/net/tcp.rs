@@ -4,23 +4,24 @@ use super::addr::{ToSocketAddrs, each_addr};
 use super::fd::{Fd, Kind};
 use super::{Error, Shutdown};
 use crate::poll::{Mode, Side};
+use crate::rt::clock::nanotime;
+use crate::sched::poller::sleep_until;
 use crate::sys::Call;
 use crate::sys::fd::{IoSlice, IoSliceMut};
 use crate::sys::sockaddr::SockAddr;
 use crate::sys::socket::{self, Family, MsgFlags, SocketFlags, SocketType};
 use crate::sys::{self, Errno, RawFd, sockopt};
-use crate::time::{Instant, sleep};
+use crate::time::Instant;
 use core::fmt;
 use core::net::SocketAddr;
-use core::time::Duration;
 
 /// Connections the kernel may queue for `accept`: as many as it allows (`net.core.somaxconn`, 4096).
 const BACKLOG: i32 = 4096;
 
-/// First and longest pause of `accept` when the process or the system is out of descriptors or memory
+/// First and longest pause, in ns, of `accept` when the process or the system is out of descriptors or memory
 /// (the first is net/http's; the longest keeps a close from being noticed late).
-const BACKOFF_FIRST: Duration = Duration::from_millis(5);
-const BACKOFF_LONGEST: Duration = Duration::from_millis(160);
+const BACKOFF_FIRST: i64 = 5_000_000;
+const BACKOFF_LONGEST: i64 = 160_000_000;
 
 /// Buffers that the kernel takes in one call (`UIO_MAXIOV`); with more it fails with `EINVAL`.
 const IOV_MAX: usize = 1024;
@@ -80,8 +81,8 @@ impl TcpListener {
             match self.try_accept() {
                 Err(Error::Os(_, Errno::ECONNABORTED)) => {}
                 Err(Error::Os(_, Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM)) => {
-                    sleep(pause);
-                    pause = pause.saturating_mul(2).min(BACKOFF_LONGEST);
+                    sleep_until(nanotime() + pause);
+                    pause = (pause * 2).min(BACKOFF_LONGEST);
                     self.fd.check(Mode::Read)?;
                 }
                 done => return done,

@@ -49,6 +49,8 @@ pub(crate) struct M {
     /// In the list of idle threads.
     pub link: Cell<Option<&'static M>>,
     /// Never 0, once the thread runs.
+    /// The kernel was told to end its sleeps on time.
+    pub punctual: Cell<bool>,
     random: Cell<u32>,
 }
 
@@ -95,6 +97,7 @@ impl M {
             spinning: Cell::new(false),
             note: AtomicU32::new(NONE),
             link: Cell::new(None),
+            punctual: Cell::new(false),
             random: Cell::new(0),
         }
     }

@@ -1,9 +1,11 @@
 //! The poller's view of this scheduler, and the runtime's one poller.
 
 use super::g::{GQueue, Gp, WaitReason};
+use super::m::{M, getm};
 use super::proc::{Poller, gopark, goready, goready_last, injectglist, monitor, set_poller};
 use crate::poll::{Linux, Netpoll, Scheduler};
 use crate::rt::clock::nanotime;
+use crate::sys::thread::prctl_set_timerslack;
 use crate::sys::time::{Timespec, nanosleep};
 use crate::timer::{NEVER, Timer};
 use core::ptr::NonNull;
@@ -54,8 +56,20 @@ static POLLER: Poller = Poller {
     },
 };
 
+/// Has the kernel end the calling thread's sleeps on time. It may otherwise be 50 us late, so that sleeps
+/// of several threads end at once.
+#[cold]
+fn be_punctual(m: &M) {
+    m.punctual.set(true);
+    let _ = prctl_set_timerslack(1); // ns, the least there is; a kernel that refuses it is late
+}
+
 /// See [`Poller::poll`].
 fn poll(delay: i64) -> bool {
+    let m = getm(); // a poll belongs to the scheduler, which is not preempted
+    if delay != 0 && !m.punctual.get() {
+        be_punctual(m);
+    }
     match NETPOLL.netpoll(delay) {
         Ok((woken, delta)) => {
             let any = woken.iter().next().is_some();

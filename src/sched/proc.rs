@@ -621,9 +621,8 @@ pub(super) fn all_idle() -> bool {
     SCHED.npidle.load(Ordering::SeqCst) == SCHED.nprocs.load(Ordering::Relaxed)
 }
 
-/// For the monitor: polls if nobody else does, and gets the woken run. Whether tasks of this poll or an
-/// earlier one wait at the front of the global queue.
-pub(super) fn poll_for_others() -> bool {
+/// For the monitor: polls if nobody else does, and gets the woken run.
+pub(super) fn poll_for_others() {
     if poll_now().is_some() {
         // Threads may have gone to sleep meanwhile: before they could see what this poll woke, or
         // without looking whether that was the last that could wake anybody.
@@ -640,6 +639,10 @@ pub(super) fn poll_for_others() -> bool {
             }
         }
     }
+}
+
+/// For the monitor: whether tasks that were woken without a P still wait.
+pub(super) fn urgent() -> bool {
     SCHED.urgent.load(Ordering::Relaxed) != 0
 }
 

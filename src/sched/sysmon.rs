@@ -122,9 +122,14 @@ unsafe extern "C" fn monitor(_: *mut u8) -> ! {
         }
         // A busy thread polls between so many tasks, which is soon unless each of them takes long.
         let late = busy == proc::allp().len() && now - last_poll >= IO_SLICE && proc::poller().is_some();
-        let io = late && proc::poll_for_others();
+        if late {
+            proc::poll_for_others();
+        }
+        // As long as they wait, not only at the look that woke them: the task in their way may have
+        // been seen for the first time just now.
+        let io = proc::urgent();
         preempt_long(pid, now, if io { IO_SLICE } else { SLICE });
-        delay = if late { SHORT } else { (delay * 2).min(LONG) };
+        delay = if late || io { SHORT } else { (delay * 2).min(LONG) };
     }
 }
 

@@ -86,7 +86,7 @@ impl Sub for Instant {
 }
 
 /// Parks the calling task for at least `d` (Go: `time.Sleep`). Never early; late by what the tasks that
-/// run meanwhile take, and about 50 us of the kernel's own timer slack. A sleep of zero returns at
+/// run meanwhile take, and what the kernel needs to wake a thread. A sleep of zero returns at
 /// once.
 pub fn sleep(d: Duration) {
     sleep_until((Instant::now() + d).0);

@@ -5,7 +5,7 @@
 //! One scenario runs at a time: several would be as many loads on the others' times.
 
 #[path = "../runtime/harness.rs"]
-#[allow(dead_code)] // that other target uses more of it
+#[allow(dead_code, unused_macros)] // that other target uses more of it
 #[macro_use]
 mod harness;
 mod crowds;

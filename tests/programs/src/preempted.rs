@@ -24,21 +24,25 @@ pub const SCENARIOS: &[Scenario] = &[
     ("panic_under_preemptions", panics),
 ];
 
-/// How long the test may go on interrupting.
-const WHILE: Duration = ms(600);
+/// How often a scenario wants to be interrupted, how long it takes part at least, and how long it waits
+/// for that.
+const PREEMPTIONS: u64 = 1000;
+const WHILE: Duration = ms(300);
+const PATIENCE: Duration = ms(10_000);
 
-/// Runs four tasks that do `check` again and again, and finds out whether they were interrupted.
+/// Does `check` again and again, until the program has been interrupted often enough.
+fn until_interrupted(mut check: impl FnMut()) {
+    let start = Instant::now();
+    while start.elapsed() < WHILE || runtime::metrics().preemptions < PREEMPTIONS {
+        assert!(start.elapsed() < PATIENCE, "only {} preemptions", runtime::metrics().preemptions);
+        check();
+    }
+}
+
+/// Runs four tasks that do `check` again and again.
 fn for_a_while(check: fn()) {
     sleep(ms(1)); // the monitor's handler is installed with the first timer
-    let end = after(WHILE);
-    let until_end = move || {
-        while Instant::now() < end {
-            check();
-        }
-    };
-    join_all((0..4).map(|_| spawn(until_end)));
-    let count = runtime::metrics().preemptions;
-    assert!(count > 1000, "only {count} preemptions");
+    join_all((0..4).map(|_| spawn(move || until_interrupted(check))));
 }
 
 /// 16 vector registers, their upper halves where the machine has them.
@@ -245,10 +249,9 @@ fn modes(_: &[&str]) {
         })
     });
     let others: Vec<_> = others.collect();
-    let end = after(WHILE);
-    let own = spawn(move || {
+    let own = spawn(|| {
         const UP_AND_TO_ZERO: u32 = MXCSR | 2 << 13 | 1 << 15;
-        while Instant::now() < end {
+        until_interrupted(|| {
             let mut seen = 0u32;
             let mut top = 0.0f64;
             // SAFETY: the control register and the x87 stack are as before at the end.
@@ -274,12 +277,11 @@ fn modes(_: &[&str]) {
                 );
             }
             assert_eq!((seen, top.to_bits()), (UP_AND_TO_ZERO, core::f64::consts::PI.to_bits()));
-        }
+        });
     });
     own.join();
     DONE.store(true, Ordering::Relaxed);
     join_all(others);
-    assert!(runtime::metrics().preemptions > 300, "{}", runtime::metrics().preemptions);
 }
 
 /// Where the guard page of the running task's stack ends. The kernel tells which pages can be read.
@@ -317,34 +319,34 @@ fn descend(bottom: usize, left: usize) -> u64 {
     sum + 1
 }
 
+/// What the frames of [`descend`] may take beyond the depth that it looks for.
+const MARGIN: usize = 1200;
+
 /// At each depth a task is either preempted or not, but its stack holds.
 fn near_the_end(_: &[&str]) {
     sleep(ms(1));
-    let end = after(WHILE);
-    let sweep = move || {
+    let sweep = || {
         let bottom = stack_bottom();
-        while Instant::now() < end {
-            for left in (400..8000).step_by(232) {
+        until_interrupted(|| {
+            for left in (MARGIN..8000).step_by(232) {
                 assert!(descend(bottom, left) > 10);
             }
-        }
+        });
     };
     join_all((0..3).map(|_| spawn(sweep)));
-    assert!(runtime::metrics().preemptions > 300, "{}", runtime::metrics().preemptions);
 }
 
 /// Everything the runtime does, while it is interrupted.
 fn busy_runtime(_: &[&str]) {
     let counter = alloc::sync::Arc::new(Mutex::new(0u64));
     sleep(ms(1));
-    let end = after(WHILE);
     let tasks = (0..4u64).map(|n| {
         let counter = counter.clone();
         spawn(move || {
             let (tx, rx) = netpoll::sync::channel(2);
             let (reader, writer) = netpoll::io::pipe().unwrap();
             let mut rounds = 0;
-            while Instant::now() < end {
+            until_interrupted(|| {
                 tx.send(rounds).unwrap();
                 assert_eq!(spawn(move || n + 1).join(), n + 1);
                 *counter.lock() += 1;
@@ -354,7 +356,7 @@ fn busy_runtime(_: &[&str]) {
                 sleep(Duration::from_micros(1));
                 assert_eq!(rx.recv(), Some(rounds));
                 rounds += 1;
-            }
+            });
             rounds
         })
     });
