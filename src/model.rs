@@ -6,6 +6,8 @@ mod fdmutex;
 #[path = "sched/join.rs"]
 mod join;
 #[path = "sched/runq.rs"]
-mod runq;
+pub(crate) mod runq;
+#[path = "sched/search.rs"]
+mod search;
 #[path = "sync/models.rs"]
 mod sync;

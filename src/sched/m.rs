@@ -42,7 +42,7 @@ pub(crate) struct M {
     pub p: Cell<Option<&'static P>>,
     /// Handed over with the wake-up.
     nextp: AtomicPtr<P>,
-    /// Looking for work; counted in `SCHED.nmspinning`.
+    /// Looking for work; counted in `SCHED.search` (Go: `nmspinning`).
     pub spinning: Cell<bool>,
     /// See [`M::sleep`].
     note: AtomicU32,

@@ -9,7 +9,7 @@
 //! | file | what |
 //! |---|---|
 //! | `g.rs`, `m.rs`, `p.rs` | the control blocks of tasks, threads, and what a thread runs tasks with |
-//! | `runq.rs` | a P's run queue |
+//! | `runq.rs`, `search.rs` | a P's run queue; who looks for work |
 //! | `proc.rs` | park and ready, new and dead tasks, the queues |
 //! | `schedule.rs` | the loop of a thread: what runs next, and who sleeps, polls or looks for work |
 //! | `state.rs` | what all threads share: idle Ps and threads, the queue of all |
@@ -37,6 +37,7 @@ pub(crate) mod proc;
 mod runq;
 pub(crate) mod schedule;
 mod scope;
+mod search;
 pub(crate) mod sema;
 mod stack;
 mod state;

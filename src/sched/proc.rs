@@ -14,7 +14,7 @@ use crate::sys::Errno;
 use crate::{preempt, rt};
 use core::mem::ManuallyDrop;
 use core::ptr;
-use core::sync::atomic::{Ordering, fence};
+use core::sync::atomic::Ordering;
 
 /// Tasks moved from the global queue to a P's at once, at most (Go's figure: half a ring).
 const GLOBAL_BATCH: usize = 128;
@@ -276,8 +276,7 @@ pub(super) fn wakep() {
     if SCHED.nprocs.load(Ordering::Relaxed) == 1 && getm().p.get().is_some() {
         return; // the only P is in use
     }
-    fence(Ordering::SeqCst); // the work is published before the counts are read
-    if SCHED.npidle.load(Ordering::SeqCst) != 0 && SCHED.nmspinning.load(Ordering::SeqCst) == 0 {
+    if SCHED.search.wanted() {
         (threads.wake)();
     }
 }

@@ -27,7 +27,7 @@ use crate::arch::switch;
 use crate::poll::Waiter;
 use crate::rt;
 use core::ptr;
-use core::sync::atomic::{Ordering, fence};
+use core::sync::atomic::Ordering;
 
 /// Sleeps until there is a P to run (Go: `stopm`).
 fn stopm(m: &'static M) {
@@ -67,13 +67,13 @@ fn checkdead(idle: &Idle) {
 /// Whoever looked for work has found some: somebody else should go on looking (Go: `resetspinning`).
 fn resetspinning(m: &M) {
     m.spinning.set(false);
-    SCHED.nmspinning.fetch_sub(1, Ordering::SeqCst);
+    SCHED.search.end();
     wakep();
 }
 
 pub(super) fn begin_spinning(m: &M) {
     m.spinning.set(true);
-    SCHED.nmspinning.fetch_add(1, Ordering::SeqCst);
+    SCHED.search.begin();
 }
 
 /// The next task to run (Go: `findRunnable`). Blocks while there is none.
@@ -146,10 +146,9 @@ fn give_up_p(m: &'static M, p: &'static P) -> Option<Gp> {
         idle.put_p(p);
     }
     if m.spinning.replace(false) {
-        SCHED.nmspinning.fetch_sub(1, Ordering::SeqCst);
+        SCHED.search.end();
     }
-    // Said first, looked then: work that came before had nobody woken.
-    fence(Ordering::SeqCst);
+    SCHED.search.second_look();
     let work = SCHED.runq_size.load(Ordering::SeqCst) != 0 || allp().iter().any(|p| !p.runq.is_empty());
     if work && let Some(p) = take_idle_p() {
         acquirep(m, p);
@@ -169,7 +168,7 @@ pub(super) fn poll_for_others() {
             checkdead(&idle);
         }
         drop(idle);
-        if work && SCHED.npidle.load(Ordering::SeqCst) != 0 {
+        if work && SCHED.search.idle() != 0 {
             match threads() {
                 Some(threads) => (threads.wake)(),
                 None => wake_only(),

@@ -4,6 +4,7 @@
 use super::g::{GList, GQueue, Gp};
 use super::m::M;
 use super::p::P;
+use super::search::Search;
 use super::stack::StackPool;
 use crate::lock::Mutex;
 use core::ptr;
@@ -50,9 +51,7 @@ pub(super) struct Sched {
     /// Tasks at the front of the global queue that were woken by a poll without a P: they go before
     /// all others.
     pub urgent: AtomicUsize,
-    pub npidle: AtomicU32,
-    /// Threads that look for work.
-    pub nmspinning: AtomicU32,
+    pub search: Search,
     /// A thread blocks in the poller.
     pub polling: AtomicBool,
     /// A thread polls without blocking (Go: `pollingNet`).
@@ -84,8 +83,7 @@ pub(super) static SCHED: Sched = Sched {
     idle: Mutex::new(Idle { ms: None, nmidle: 0, nm: 0, ps: None, runq: GQueue::new() }),
     runq_size: AtomicUsize::new(0),
     urgent: AtomicUsize::new(0),
-    npidle: AtomicU32::new(0),
-    nmspinning: AtomicU32::new(0),
+    search: Search::new(),
     polling: AtomicBool::new(false),
     polling_now: AtomicBool::new(false),
     polls: AtomicU32::new(0),
@@ -104,13 +102,13 @@ impl Idle {
         p.m.store(ptr::null_mut(), Ordering::Relaxed);
         p.link.set(self.ps);
         self.ps = Some(p);
-        SCHED.npidle.fetch_add(1, Ordering::SeqCst);
+        SCHED.search.p_idle();
     }
 
     pub fn take_p(&mut self) -> Option<&'static P> {
         let p = self.ps?;
         self.ps = p.link.get();
-        SCHED.npidle.fetch_sub(1, Ordering::SeqCst);
+        SCHED.search.p_taken();
         Some(p)
     }
 
@@ -203,7 +201,7 @@ pub(super) fn thread_count() -> u32 {
 
 /// For the monitor: whether no thread has a P.
 pub(super) fn all_idle() -> bool {
-    SCHED.npidle.load(Ordering::SeqCst) == SCHED.nprocs.load(Ordering::Relaxed)
+    SCHED.search.idle() == SCHED.nprocs.load(Ordering::Relaxed)
 }
 
 /// For the monitor: whether tasks that were woken without a P still wait.

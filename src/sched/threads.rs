@@ -9,7 +9,7 @@ use super::runq::RunQueue;
 use super::schedule::begin_spinning;
 use super::state::{SCHED, Threads, allp, poller, take_idle_p, wake_poller};
 use core::ptr;
-use core::sync::atomic::{Ordering, fence};
+use core::sync::atomic::Ordering;
 
 /// Rounds over all Ps of a thread that looks for work (Go's figure); in the last one it takes `next`,
 /// too.
@@ -24,14 +24,8 @@ pub(super) static THREADS: Threads = Threads { wake, handoff, steal };
 /// There is new work (Go: `wakep`).
 #[cold]
 fn wake() {
-    if SCHED.nmspinning.compare_exchange(0, 1, Ordering::SeqCst, Ordering::SeqCst).is_err() {
-        return;
-    }
-    match take_idle_p() {
-        Some(p) => startm(p),
-        None => {
-            SCHED.nmspinning.fetch_sub(1, Ordering::SeqCst);
-        }
+    if let Some(p) = SCHED.search.claim(take_idle_p) {
+        startm(p);
     }
 }
 
@@ -65,7 +59,7 @@ fn startm(p: &'static P) {
                 idle.nm -= 1;
                 idle.put_p(p);
                 drop(idle);
-                SCHED.nmspinning.fetch_sub(1, Ordering::SeqCst);
+                SCHED.search.end();
                 wake_poller();
             }
         }
@@ -82,27 +76,25 @@ fn handoff(p: &'static P) {
     let mut p = p;
     if !to_do() {
         SCHED.idle.lock().put_p(p);
-        // Said first, looked then, as in `give_up_p`.
-        fence(Ordering::SeqCst);
+        SCHED.search.second_look();
         if !to_do() {
             return;
         }
         let Some(idle) = take_idle_p() else { return };
         p = idle;
     }
-    SCHED.nmspinning.fetch_add(1, Ordering::SeqCst);
+    SCHED.search.begin();
     startm(p);
 }
 
 /// Takes half of somebody else's queue (Go: `stealWork`).
 fn steal(m: &M, p: &P) -> Option<Gp> {
     let all = allp();
-    let busy = all.len() as u32 - SCHED.npidle.load(Ordering::SeqCst);
     if all.len() == 1 {
         return None;
     }
     if !m.spinning.get() {
-        if 2 * SCHED.nmspinning.load(Ordering::SeqCst) >= busy {
+        if !SCHED.search.allows_one_more(all.len() as u32) {
             return None;
         }
         begin_spinning(m);
