@@ -2,7 +2,7 @@
 
 use super::print::Message;
 use super::{Env, PANICKED, clock, exit};
-use crate::sched::{Builder, proc};
+use crate::sched::{Builder, proc, schedule};
 use core::fmt::Write;
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -66,7 +66,7 @@ pub unsafe fn __entry(block: *const usize, builder: Builder, main: fn(Env) -> i3
     clock::init(env.aux(AT_SYSINFO_EHDR as usize).unwrap_or(0));
     let page = env.aux(AT_PAGESZ as usize).unwrap_or(PAGE);
     builder.set_up_monitor();
-    proc::run_main(page, builder.stack_bytes(), builder.set_up_threads(&env), move || main(env))
+    schedule::run_main(page, builder.stack_bytes(), builder.set_up_threads(&env), move || main(env))
 }
 
 /// Prints the panic with its task's number and ends the process with status 101. A message that panics

@@ -2,7 +2,8 @@
 
 use super::g::{Gp, Status, WaitReason};
 use super::m::{After, M, acquirem, getm, releasem};
-use super::proc::{self, globrunqput, mcall, running_on, wakep};
+use super::proc::{globrunqput, mcall, running_on, wakep};
+use super::{schedule, state};
 use core::ptr;
 
 /// Runs `f`, which may block its thread: a system call that waits for a disk, a long computation in
@@ -13,7 +14,7 @@ use core::ptr;
 /// use the runtime. In a program made with [`Builder::threads(1)`](crate::Builder::threads) there is no
 /// other thread, and everybody waits for `f`.
 pub fn blocking<T>(f: impl FnOnce() -> T) -> T {
-    let Some(threads) = proc::threads() else { return f() };
+    let Some(threads) = state::threads() else { return f() };
     let m = acquirem();
     let p = m.p.take();
     if let Some(p) = p {
@@ -38,7 +39,7 @@ fn exit_blocking() {
     }
     let m: &'static M = acquirem();
     // If `f` parked, the task has come back on a thread with a P.
-    if m.p.get().is_some() || proc::acquire_idle_p(m) {
+    if m.p.get().is_some() || schedule::acquire_idle_p(m) {
         getm().curg.get().inspect(|g| g.set_wait_reason(WaitReason::None, 0));
         return releasem();
     }

@@ -2,7 +2,7 @@
 
 use super::g::{G, Gp, Status, WaitReason};
 use super::poller::netpoll;
-use super::proc;
+use super::state;
 use crate::poll::{Mode, Stats};
 use crate::rt::Line;
 use crate::rt::clock::nanotime;
@@ -69,17 +69,17 @@ pub struct Metrics {
 /// may differ by what happens meanwhile.
 pub fn metrics() -> Metrics {
     let sum = |count: fn(&Counts) -> &AtomicU64| {
-        proc::allp().iter().map(|p| count(&p.counts).load(Ordering::Relaxed)).sum()
+        state::allp().iter().map(|p| count(&p.counts).load(Ordering::Relaxed)).sum()
     };
     Metrics {
         tasks: all().filter(|g| g.status() != Status::Dead as u8).count() as u64,
         spawns: sum(|c| &c.spawns),
         stacks: all().count() as u64,
-        switches: proc::allp().iter().map(|p| p.ticks()).sum(),
+        switches: state::allp().iter().map(|p| p.ticks()).sum(),
         parks: sum(|c| &c.parks),
         steals: sum(|c| &c.steals),
         preemptions: sum(|c| &c.preemptions),
-        threads: proc::thread_count().into(),
+        threads: state::thread_count().into(),
         waiters: netpoll().waiters().into(),
         poller: netpoll().stats(),
     }

@@ -4,7 +4,7 @@
 use super::g::Gp;
 use super::p::P;
 use super::stack::StackPool;
-use super::{overflow, proc};
+use super::{overflow, schedule, state};
 use crate::arch::{self, Context};
 use crate::preempt;
 use crate::rt;
@@ -144,7 +144,7 @@ impl M {
 
     fn start(stack: *mut u8, main: Main, prepare: impl FnOnce(&M)) -> Result<(), Errno> {
         // SAFETY: the first page of our mapping.
-        unsafe { mprotect(stack, proc::page(), Prot::empty()) }?;
+        unsafe { mprotect(stack, state::page(), Prot::empty()) }?;
         // SAFETY: within the mapping; aligned, since the size of an M is a multiple of its alignment.
         let m = unsafe { stack.add(G0_STACK - size_of::<M>()) }.cast::<M>();
         // SAFETY: as above, and nobody else's yet.
@@ -185,9 +185,9 @@ impl M {
         let m = unsafe { &*block.cast::<M>() };
         overflow::install_stack();
         if let Some(p) = m.take_nextp() {
-            proc::acquirep(m, p);
+            schedule::acquirep(m, p);
         }
-        proc::schedule(m)
+        schedule::schedule(m)
     }
 
     fn take_nextp(&self) -> Option<&'static P> {
@@ -278,5 +278,5 @@ pub(crate) fn releasem() {
 /// Somebody calls the runtime in a program that `entry!` did not start (a test on std, say).
 #[cold]
 fn no_runtime() -> ! {
-    rt::fatal("the runtime is not running: make the program with netpoll::entry!", proc::START_STATUS)
+    rt::fatal("the runtime is not running: make the program with netpoll::entry!", state::START_STATUS)
 }

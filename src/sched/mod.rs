@@ -10,7 +10,9 @@
 //! |---|---|
 //! | `g.rs`, `m.rs`, `p.rs` | the control blocks of tasks, threads, and what a thread runs tasks with |
 //! | `runq.rs` | a P's run queue |
-//! | `proc.rs` | park and ready, the queue of all, idle Ps and threads, the loop |
+//! | `proc.rs` | park and ready, new and dead tasks, the queues |
+//! | `schedule.rs` | the loop of a thread: what runs next, and who sleeps, polls or looks for work |
+//! | `state.rs` | what all threads share: idle Ps and threads, the queue of all |
 //! | `threads.rs` | what several threads need: starting them, handing over, stealing |
 //! | `sysmon.rs` | the monitor: preemption, and a poll when nobody else polls |
 //! | `blocking.rs` | calls that block their thread |
@@ -21,7 +23,7 @@
 //! | `dump.rs` | counts, and a list of all tasks |
 //!
 //! Several threads, the monitor and the poller are each reached through a table of functions
-//! ([`proc::set_poller`] and its like), so that a program that uses none of them has none in its file.
+//! ([`state::set_poller`] and its like), so that a program that uses none of them has none in its file.
 
 mod blocking;
 mod dump;
@@ -33,9 +35,11 @@ mod p;
 pub(crate) mod poller;
 pub(crate) mod proc;
 mod runq;
+pub(crate) mod schedule;
 mod scope;
 pub(crate) mod sema;
 mod stack;
+mod state;
 mod sysmon;
 mod task;
 mod threads;

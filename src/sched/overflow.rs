@@ -1,8 +1,8 @@
 //! The end of a stack: a fault in a guard page is reported with the task's number and its stack's
 //! size, and then ends the program by SIGSEGV like any other fault.
 
-use super::proc;
 use super::stack::StackPool;
+use super::{proc, state};
 use crate::arch::rt_sigreturn;
 use crate::rt;
 use crate::sys::signal::{
@@ -51,7 +51,7 @@ unsafe extern "C" fn on_fault(_: i32, info: *mut Siginfo, _: *mut c_void) {
     let fault = unsafe { (*info).fault_address() };
     if let (Some(address), Some(g)) = (fault, proc::running()) {
         let bottom = g.stack.lo.addr().get();
-        let guard = bottom..bottom + proc::page();
+        let guard = bottom..bottom + state::page();
         if guard.contains(&address) {
             rt::Line::urgent()
                 .str("task ")

@@ -2,7 +2,8 @@
 
 use super::g::{GQueue, Gp, WaitReason};
 use super::m::{M, getm};
-use super::proc::{Poller, gopark, goready, goready_last, injectglist, monitor, set_poller};
+use super::proc::{gopark, goready, goready_last, injectglist};
+use super::state::{Poller, monitor, set_poller};
 use crate::poll::{Linux, Netpoll, Scheduler};
 use crate::rt::clock::nanotime;
 use crate::sys::thread::prctl_set_timerslack;

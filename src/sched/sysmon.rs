@@ -9,7 +9,9 @@ use super::dump::{count, on_quit};
 use super::g::{Gp, Status};
 use super::m::{After, M, acquirem, getm};
 use super::p::P;
-use super::proc::{self, Monitor, globrunqput, mcall, running_on, wakep};
+use super::proc::{globrunqput, mcall, running_on, wakep};
+use super::schedule;
+use super::state::{self, Monitor};
 use crate::arch;
 use crate::rt::clock::nanotime;
 use crate::sys::futex::{Scope, futex_wait, futex_wake};
@@ -96,13 +98,13 @@ fn wake() {
 unsafe extern "C" fn monitor(_: *mut u8) -> ! {
     let pid = getpid();
     let (mut delay, mut idle_looks) = (SHORT, 0);
-    let (mut polls, mut last_poll) = (proc::polls(), nanotime());
+    let (mut polls, mut last_poll) = (state::polls(), nanotime());
     loop {
         let _ = nanosleep(&Timespec::from_nanos(delay), None);
         let now = nanotime();
         NOW.store(now, Ordering::Relaxed);
         let (mut moved, mut busy) = (false, 0);
-        for p in proc::allp() {
+        for p in state::allp() {
             moved |= p.seen.look(p, now);
             busy += !p.m.load(Ordering::Relaxed).is_null() as usize;
         }
@@ -116,18 +118,18 @@ unsafe extern "C" fn monitor(_: *mut u8) -> ! {
             continue;
         }
         idle_looks = 0;
-        if polls != proc::polls() {
-            polls = proc::polls();
+        if polls != state::polls() {
+            polls = state::polls();
             last_poll = now;
         }
         // A busy thread polls between so many tasks, which is soon unless each of them takes long.
-        let late = busy == proc::allp().len() && now - last_poll >= IO_SLICE && proc::poller().is_some();
+        let late = busy == state::allp().len() && now - last_poll >= IO_SLICE && state::poller().is_some();
         if late {
-            proc::poll_for_others();
+            schedule::poll_for_others();
         }
         // As long as they wait, not only at the look that woke them: the task in their way may have
         // been seen for the first time just now.
-        let io = proc::urgent();
+        let io = state::urgent();
         preempt_long(pid, now, if io { IO_SLICE } else { SLICE });
         delay = if late || io { SHORT } else { (delay * 2).min(LONG) };
     }
@@ -136,7 +138,7 @@ unsafe extern "C" fn monitor(_: *mut u8) -> ! {
 fn sleep_while_idle() {
     ASLEEP.store(1, Ordering::SeqCst);
     // Said first, looked then: whoever took a P before did not see that we sleep.
-    if proc::all_idle() {
+    if state::all_idle() {
         // EAGAIN and EINTR both mean: look again, which is what comes next.
         let _ = futex_wait(&ASLEEP, 1, None, Scope::Private);
     }
@@ -145,7 +147,7 @@ fn sleep_while_idle() {
 
 /// Signals the threads whose task has run for `slice` or longer (Go: `retake`).
 fn preempt_long(pid: i32, now: i64, slice: i64) {
-    for p in proc::allp() {
+    for p in state::allp() {
         // SAFETY: null or an M, which lives for ever.
         let Some(m) = (unsafe { p.m.load(Ordering::Relaxed).as_ref() }) else { continue };
         if now - p.seen.since() >= slice {
@@ -188,7 +190,7 @@ unsafe extern "C" fn on_preempt(_: i32, _: *mut Siginfo, ucontext: *mut c_void) 
     }
     // SAFETY: the kernel's (SA_SIGINFO).
     let sp = unsafe { arch::interrupted_sp(ucontext) };
-    let bottom = g.stack.lo.addr().get() + proc::page();
+    let bottom = g.stack.lo.addr().get() + state::page();
     let top = g.as_ptr().addr();
     if sp < bottom + arch::preempt_frame() + ROOM || sp > top {
         return; // on the scheduler's stack, or too near the end of its own

@@ -6,6 +6,7 @@
 use super::g::{Gp, Status, TaskId, WaitReason};
 use super::join::Handle;
 use super::proc::{self, gopark};
+use super::state;
 use super::sysmon::MONITOR;
 use super::threads::THREADS;
 use crate::arch::Context;
@@ -89,7 +90,7 @@ impl Builder {
             return 1;
         }
         // Also for one thread: a blocking call then has another to give its tasks to.
-        proc::set_threads(&THREADS);
+        state::set_threads(&THREADS);
         self.thread_count(env)
     }
 
@@ -97,7 +98,7 @@ impl Builder {
     #[inline(always)]
     pub(crate) fn set_up_monitor(&self) {
         if self.preemption {
-            proc::set_monitor(&MONITOR);
+            state::set_monitor(&MONITOR);
         }
     }
 

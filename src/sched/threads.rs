@@ -5,8 +5,9 @@ use super::dump::count;
 use super::g::Gp;
 use super::m::M;
 use super::p::{P, task};
-use super::proc::{SCHED, Threads, allp, begin_spinning, poller, take_idle_p, wake_poller};
 use super::runq::RunQueue;
+use super::schedule::begin_spinning;
+use super::state::{SCHED, Threads, allp, poller, take_idle_p, wake_poller};
 use core::ptr;
 use core::sync::atomic::{Ordering, fence};
 

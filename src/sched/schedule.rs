@@ -1,0 +1,300 @@
+//! The loop of a thread: what it runs next, and what it does when there is nothing.
+//!
+//! # No wake-up is lost (go-style spinning threads)
+//! Whoever makes work puts it in a queue first, then looks whether a P is idle and nobody is looking
+//! for work ([`wakep`]); a thread that stops looking makes its P idle and says so first, then looks
+//! into every queue once more ([`give_up_p`]). Both sides `SeqCst`: one of the two sees the other. (Go
+//! lets threads that did not look on their way out go without the second look, and needs another flag,
+//! `needspinning`, for what they miss.) At most half of the busy threads look at the same time, and one
+//! that finds something starts the next, so that threads wake up one by one for as long as there is
+//! work, and no herd does.
+//!
+//! # One thread waits in the poller
+//! A thread without work becomes *the* poller, if there is none, and blocks there without a P. The
+//! others sleep. What the poll brings is run by that same thread.
+
+use super::g::{Gp, Status};
+use super::m::{After, M};
+use super::p::P;
+use super::proc::{globrunqget, runqput_tail, wakep};
+use super::stack::StackPool;
+use super::state::{
+    DEADLOCK_STATUS, Idle, SCHED, START_STATUS, allp, monitor, poller, polls, take_idle_p, threads,
+    wake_poller,
+};
+use super::{overflow, sysmon, task};
+use crate::arch::switch;
+use crate::poll::Waiter;
+use crate::rt;
+use core::ptr;
+use core::sync::atomic::{Ordering, fence};
+
+/// Sleeps until there is a P to run (Go: `stopm`).
+fn stopm(m: &'static M) {
+    {
+        let mut idle = SCHED.idle.lock();
+        m.link.set(idle.ms);
+        idle.ms = Some(m);
+        idle.nmidle += 1;
+        checkdead(&idle);
+    }
+    if let Some(p) = m.sleep() {
+        acquirep(m, p);
+    }
+}
+
+/// Everybody waits for somebody else (Go: `checkdead`). With the lock held, by a thread about to sleep.
+fn checkdead(idle: &Idle) {
+    let polling = SCHED.polling.load(Ordering::SeqCst);
+    if 1 + idle.nm - idle.nmidle > polling as u32 || SCHED.runq_size.load(Ordering::Relaxed) != 0 {
+        return;
+    }
+    // Tasks that were woken may be in the hands of a poll: the monitor's, for threads are awake. It
+    // comes here when it is done.
+    if SCHED.polling_now.load(Ordering::SeqCst) {
+        return;
+    }
+    // SAFETY: null or what `set_poller` stored.
+    let poller = unsafe { SCHED.poller.load(Ordering::Acquire).as_ref() };
+    match poller {
+        Some(poller) if (poller.useful)() => {}
+        // It waits for what cannot come; it looks again and comes here.
+        Some(poller) if polling => (poller.wake)(),
+        _ => rt::fatal("all tasks are asleep: deadlock", DEADLOCK_STATUS),
+    }
+}
+
+/// Whoever looked for work has found some: somebody else should go on looking (Go: `resetspinning`).
+fn resetspinning(m: &M) {
+    m.spinning.set(false);
+    SCHED.nmspinning.fetch_sub(1, Ordering::SeqCst);
+    wakep();
+}
+
+pub(super) fn begin_spinning(m: &M) {
+    m.spinning.set(true);
+    SCHED.nmspinning.fetch_add(1, Ordering::SeqCst);
+}
+
+/// The next task to run (Go: `findRunnable`). Blocks while there is none.
+fn find_runnable(m: &'static M) -> Gp {
+    loop {
+        let Some(p) = m.p.get() else {
+            stopm(m);
+            continue;
+        };
+        if p.tick() {
+            look_around(p);
+        }
+        if SCHED.urgent.load(Ordering::Relaxed) != 0
+            && let Some(g) = take_urgent()
+        {
+            return g;
+        }
+        if let Some(g) = p.runqget().or_else(|| globrunqget(p)) {
+            return g;
+        }
+        let stolen = threads().and_then(|threads| (threads.steal)(m, p));
+        if let Some(g) = stolen.or_else(|| give_up_p(m, p)) {
+            return g;
+        }
+        if m.p.get().is_some() {
+            continue;
+        }
+        if let Some(g) = poll_without_p(m) {
+            return g;
+        }
+        if m.p.get().is_none() {
+            stopm(m);
+        }
+    }
+}
+
+/// Now and then: the poller's tasks and a share of the global queue's go behind its own.
+#[cold]
+fn look_around(p: &P) {
+    if poll_now() == Some(true) {
+        wakep();
+    }
+    if let Some(g) = globrunqget(p) {
+        runqput_tail(p, g.into_word());
+    }
+    p.looked();
+}
+
+/// Polls without blocking, unless somebody polls already or nobody waits; whether tasks were woken.
+fn poll_now() -> Option<bool> {
+    let poller = poller()?;
+    if SCHED.polling.load(Ordering::Relaxed) || SCHED.polling_now.swap(true, Ordering::SeqCst) {
+        return None;
+    }
+    SCHED.polls.store(polls().wrapping_add(1), Ordering::Relaxed);
+    let any = (poller.poll)(0);
+    SCHED.polling_now.store(false, Ordering::SeqCst);
+    Some(any)
+}
+
+/// Without work: makes the P idle, unless there is work after all. Returns with `m.p` set if the search
+/// should begin again.
+fn give_up_p(m: &'static M, p: &'static P) -> Option<Gp> {
+    {
+        let mut idle = SCHED.idle.lock();
+        if let Some(g) = idle.take_g() {
+            return Some(g);
+        }
+        m.p.set(None);
+        idle.put_p(p);
+    }
+    if m.spinning.replace(false) {
+        SCHED.nmspinning.fetch_sub(1, Ordering::SeqCst);
+    }
+    // Said first, looked then: work that came before had nobody woken.
+    fence(Ordering::SeqCst);
+    let work = SCHED.runq_size.load(Ordering::SeqCst) != 0 || allp().iter().any(|p| !p.runq.is_empty());
+    if work && let Some(p) = take_idle_p() {
+        acquirep(m, p);
+        begin_spinning(m);
+    }
+    None
+}
+
+/// For the monitor: polls if nobody else does, and gets the woken run.
+pub(super) fn poll_for_others() {
+    if poll_now().is_some() {
+        // Threads may have gone to sleep meanwhile: before they could see what this poll woke, or
+        // without looking whether that was the last that could wake anybody.
+        let idle = SCHED.idle.lock();
+        let work = SCHED.runq_size.load(Ordering::Relaxed) != 0;
+        if !work {
+            checkdead(&idle);
+        }
+        drop(idle);
+        if work && SCHED.npidle.load(Ordering::SeqCst) != 0 {
+            match threads() {
+                Some(threads) => (threads.wake)(),
+                None => wake_only(),
+            }
+        }
+    }
+}
+
+/// Wakes the only thread of a program of one, whether it sleeps, is in the poller, or on the way to
+/// either.
+fn wake_only() {
+    let mut idle = SCHED.idle.lock();
+    if idle.ms.is_none() {
+        drop(idle);
+        return wake_poller();
+    }
+    let Some(p) = idle.take_p() else { return };
+    let Some(m) = idle.ms else { return };
+    idle.ms = m.link.get();
+    idle.nmidle -= 1;
+    drop(idle);
+    m.wake(p);
+}
+
+/// The first of what was woken without a P.
+#[cold]
+fn take_urgent() -> Option<Gp> {
+    let mut idle = SCHED.idle.lock();
+    if SCHED.urgent.load(Ordering::Relaxed) == 0 { None } else { idle.take_g() }
+}
+
+/// Takes an idle P for `m`, if there is one.
+pub(super) fn acquire_idle_p(m: &'static M) -> bool {
+    take_idle_p().inspect(|p| acquirep(m, p)).is_some()
+}
+
+/// Takes `p`, which nobody else has, into use: whichever way a thread gets one, it must end here, or
+/// the monitor does not watch what runs on it.
+pub(super) fn acquirep(m: &'static M, p: &'static P) {
+    if sysmon::asleep()
+        && let Some(monitor) = monitor()
+    {
+        (monitor.wake)();
+    }
+    p.m.store(ptr::from_ref(m).cast_mut(), Ordering::Relaxed);
+    m.p.set(Some(p));
+}
+
+/// Becomes the poller, if there is none and there is something to wait for.
+fn poll_without_p(m: &'static M) -> Option<Gp> {
+    let poller = poller()?;
+    if SCHED.polling.swap(true, Ordering::SeqCst) {
+        return None;
+    }
+    (poller.poll)(-1); // the woken are in the global queue
+    SCHED.polling.store(false, Ordering::SeqCst);
+    let p = take_idle_p()?;
+    acquirep(m, p);
+    p.looked(); // and need not again for a while
+    let g = globrunqget(p)?;
+    if !p.runq.is_empty() || SCHED.runq_size.load(Ordering::Relaxed) != 0 {
+        wakep();
+    }
+    Some(g)
+}
+
+/// The loop of a thread, on `g0`.
+pub(super) fn schedule(m: &'static M) -> ! {
+    loop {
+        let g = find_runnable(m);
+        if m.spinning.get() {
+            resetspinning(m);
+        }
+        g.casgstatus(Status::Runnable, Status::Running);
+        m.curg.set(Some(g));
+        loop {
+            // What the task had locked when it left is unlocked, or was handed on with it.
+            m.unlock_all();
+            // SAFETY: a runnable task's stack was left by `mcall` or made by `spawn`, and is ours now.
+            unsafe { switch(m.g0.get(), g.context.get()) };
+            // SAFETY: a task leaves by `mcall`, which sets it; its caller gave a function for these data,
+            // and the task is off its stack.
+            let parked = unsafe {
+                let After { call, data } = m.after.get().unwrap_unchecked();
+                call(data, g)
+            };
+            if parked {
+                break;
+            }
+        }
+        m.curg.set(None);
+    }
+}
+
+/// Makes the calling thread the program's first M, runs `main` as task 1 on it, and ends the process
+/// with what `main` returns. `page`: the machine's page size; `threads`: how many may run tasks at
+/// once, at least 1.
+pub(crate) fn run_main(page: usize, stack_size: usize, threads: usize, main: impl FnOnce() -> i32) -> ! {
+    SCHED.page.store(page, Ordering::Relaxed);
+    SCHED.stacks.lock().configure(page, stack_size);
+    let Ok(ps) = StackPool::map(threads * size_of::<P>()) else {
+        rt::fatal("no memory for the scheduler", START_STATUS)
+    };
+    let ps = ps.cast::<P>();
+    for i in 0..threads {
+        // SAFETY: within the mapping, which is page-aligned, zeros, and nobody else's.
+        unsafe { P::init(ps.add(i)) };
+    }
+    SCHED.ps.store(ps, Ordering::Relaxed);
+    SCHED.nprocs.store(threads as u32, Ordering::Relaxed);
+    let Ok(m) = M::first() else { rt::fatal("arch_prctl(ARCH_SET_FS) is refused", START_STATUS) };
+    overflow::install();
+    let (first, others) = allp().split_first().unzip();
+    {
+        let mut idle = SCHED.idle.lock();
+        others.unwrap_or_default().iter().rev().for_each(|p| idle.put_p(p));
+    }
+    if let Some(p) = first {
+        acquirep(m, p);
+    }
+    // SAFETY: `main` owns what it uses; the process ends before this frame does.
+    let main = unsafe { task::spawn_unchecked(move || -> () { rt::exit(main()) }) };
+    match main {
+        Ok(handle) => drop(handle),
+        Err(_) => rt::fatal("no memory for the main task's stack", START_STATUS),
+    }
+    schedule(m)
+}

@@ -1,0 +1,221 @@
+//! What all threads share: the idle threads and Ps, the queue of all, and how the scheduler reaches the
+//! parts that a program may do without.
+
+use super::g::{GList, GQueue, Gp};
+use super::m::M;
+use super::p::P;
+use super::stack::StackPool;
+use crate::lock::Mutex;
+use core::ptr;
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
+
+/// Exit status of a deadlock (Go's), and of a program that could not be started.
+pub(super) const DEADLOCK_STATUS: i32 = 2;
+
+pub(super) const START_STATUS: i32 = 1;
+
+/// The poller, as the scheduler needs it: see [`set_poller`].
+pub(crate) struct Poller {
+    /// Waits for `delay` ns (as `Netpoll::netpoll`) and makes the woken runnable by `injectglist`.
+    pub poll: fn(delay: i64) -> bool,
+    /// Whether a poll can wake anybody.
+    pub useful: fn() -> bool,
+    /// Ends a poll that blocks.
+    pub wake: fn(),
+}
+
+/// The thread that looks after the others: see [`set_monitor`].
+pub(super) struct Monitor {
+    /// Starts it, if it has not been started.
+    pub start: fn(),
+    /// Ends its sleep.
+    pub wake: fn(),
+}
+
+/// What only several threads need: see [`set_threads`].
+pub(super) struct Threads {
+    /// A P seems to be idle and nobody to look for work: runs it on a thread that does.
+    pub wake: fn(),
+    /// The thread that has this P is about to block.
+    pub handoff: fn(&'static P),
+    /// Takes work from another P.
+    pub steal: fn(&M, &P) -> Option<Gp>,
+}
+
+/// What all threads share.
+pub(super) struct Sched {
+    pub idle: Mutex<Idle>,
+    /// Copies of what is in `idle`, to look at without the lock.
+    pub runq_size: AtomicUsize,
+    /// Tasks at the front of the global queue that were woken by a poll without a P: they go before
+    /// all others.
+    pub urgent: AtomicUsize,
+    pub npidle: AtomicU32,
+    /// Threads that look for work.
+    pub nmspinning: AtomicU32,
+    /// A thread blocks in the poller.
+    pub polling: AtomicBool,
+    /// A thread polls without blocking (Go: `pollingNet`).
+    pub polling_now: AtomicBool,
+    /// Counts polls, for the monitor (Go: `lastpoll`, which is a time). May miss some.
+    pub polls: AtomicU32,
+    pub poller: AtomicPtr<Poller>,
+    pub threads: AtomicPtr<Threads>,
+    pub monitor: AtomicPtr<Monitor>,
+    pub ps: AtomicPtr<P>,
+    pub nprocs: AtomicU32,
+    pub stacks: Mutex<StackPool>,
+    pub gfree: Mutex<GList>,
+    pub page: AtomicUsize,
+}
+
+/// Threads and Ps without work, and the queue of all.
+pub(super) struct Idle {
+    pub ms: Option<&'static M>,
+    pub nmidle: u32,
+    /// Threads beside the first.
+    pub nm: u32,
+    pub ps: Option<&'static P>,
+    pub runq: GQueue,
+}
+
+/// All zeros at first, as is every large static here: a program's file then holds nothing of it.
+pub(super) static SCHED: Sched = Sched {
+    idle: Mutex::new(Idle { ms: None, nmidle: 0, nm: 0, ps: None, runq: GQueue::new() }),
+    runq_size: AtomicUsize::new(0),
+    urgent: AtomicUsize::new(0),
+    npidle: AtomicU32::new(0),
+    nmspinning: AtomicU32::new(0),
+    polling: AtomicBool::new(false),
+    polling_now: AtomicBool::new(false),
+    polls: AtomicU32::new(0),
+    poller: AtomicPtr::new(ptr::null_mut()),
+    threads: AtomicPtr::new(ptr::null_mut()),
+    monitor: AtomicPtr::new(ptr::null_mut()),
+    ps: AtomicPtr::new(ptr::null_mut()),
+    nprocs: AtomicU32::new(0),
+    stacks: Mutex::new(StackPool::new()),
+    gfree: Mutex::new(GList::new()),
+    page: AtomicUsize::new(0),
+};
+
+impl Idle {
+    pub fn put_p(&mut self, p: &'static P) {
+        p.m.store(ptr::null_mut(), Ordering::Relaxed);
+        p.link.set(self.ps);
+        self.ps = Some(p);
+        SCHED.npidle.fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub fn take_p(&mut self) -> Option<&'static P> {
+        let p = self.ps?;
+        self.ps = p.link.get();
+        SCHED.npidle.fetch_sub(1, Ordering::SeqCst);
+        Some(p)
+    }
+
+    pub fn put_g(&mut self, g: Gp) {
+        self.runq.push_back(g);
+        SCHED.runq_size.store(SCHED.runq_size.load(Ordering::Relaxed) + 1, Ordering::SeqCst);
+    }
+
+    pub fn put_first(&mut self, woken: GQueue) {
+        let n = woken.iter().count();
+        self.runq.prepend(woken);
+        SCHED.urgent.store(SCHED.urgent.load(Ordering::Relaxed) + n, Ordering::Relaxed);
+        SCHED.runq_size.store(SCHED.runq_size.load(Ordering::Relaxed) + n, Ordering::SeqCst);
+    }
+
+    pub fn take_g(&mut self) -> Option<Gp> {
+        let g = self.runq.pop_front()?;
+        SCHED.urgent.store(SCHED.urgent.load(Ordering::Relaxed).saturating_sub(1), Ordering::Relaxed);
+        SCHED.runq_size.store(SCHED.runq_size.load(Ordering::Relaxed) - 1, Ordering::SeqCst);
+        Some(g)
+    }
+}
+
+/// All Ps.
+pub(super) fn allp() -> &'static [P] {
+    // SAFETY: `run_main` wrote so many, before the first task, and they live for ever.
+    unsafe {
+        core::slice::from_raw_parts(
+            SCHED.ps.load(Ordering::Relaxed),
+            SCHED.nprocs.load(Ordering::Relaxed) as usize,
+        )
+    }
+}
+
+/// Bytes of a page, as the kernel told.
+pub(super) fn page() -> usize {
+    SCHED.page.load(Ordering::Relaxed)
+}
+
+/// Tells the scheduler, before the first task, how to use several threads. A program of one thread has
+/// none of that in it.
+pub(super) fn set_threads(threads: &'static Threads) {
+    SCHED.threads.store(ptr::from_ref(threads).cast_mut(), Ordering::Relaxed);
+}
+
+/// `None`: there is one thread.
+#[inline]
+pub(super) fn threads() -> Option<&'static Threads> {
+    // SAFETY: null or what `set_threads` stored.
+    unsafe { SCHED.threads.load(Ordering::Relaxed).as_ref() }
+}
+
+/// Tells the scheduler how to poll. Before that there is nothing to poll for, and a program that never
+/// waits for a descriptor or a time has no poller in it at all.
+pub(super) fn set_poller(poller: &'static Poller) {
+    SCHED.poller.store(ptr::from_ref(poller).cast_mut(), Ordering::Release);
+}
+
+/// Tells the scheduler of the monitor. Without, there is none in the program.
+pub(super) fn set_monitor(monitor: &'static Monitor) {
+    SCHED.monitor.store(ptr::from_ref(monitor).cast_mut(), Ordering::Relaxed);
+}
+
+pub(super) fn monitor() -> Option<&'static Monitor> {
+    // SAFETY: null or what `set_monitor` stored, before the first task.
+    unsafe { SCHED.monitor.load(Ordering::Relaxed).as_ref() }
+}
+
+/// The poller, if it could wake anybody.
+#[inline]
+pub(super) fn poller() -> Option<&'static Poller> {
+    // SAFETY: null or what `set_poller` stored.
+    let poller = unsafe { SCHED.poller.load(Ordering::Acquire).as_ref() };
+    poller.filter(|poller| (poller.useful)())
+}
+
+/// For the monitor: changes with every poll.
+pub(super) fn polls() -> u32 {
+    SCHED.polls.load(Ordering::Relaxed)
+}
+
+pub(super) fn take_idle_p() -> Option<&'static P> {
+    SCHED.idle.lock().take_p()
+}
+
+/// Threads that run tasks, asleep or not.
+pub(super) fn thread_count() -> u32 {
+    SCHED.idle.lock().nm + 1
+}
+
+/// For the monitor: whether no thread has a P.
+pub(super) fn all_idle() -> bool {
+    SCHED.npidle.load(Ordering::SeqCst) == SCHED.nprocs.load(Ordering::Relaxed)
+}
+
+/// For the monitor: whether tasks that were woken without a P still wait.
+pub(super) fn urgent() -> bool {
+    SCHED.urgent.load(Ordering::Relaxed) != 0
+}
+
+/// Ends a poll that blocks, or the next one: its thread takes a P and looks for work.
+#[cold]
+pub(super) fn wake_poller() {
+    // SAFETY: null or what `set_poller` stored.
+    if let Some(poller) = unsafe { SCHED.poller.load(Ordering::Acquire).as_ref() } {
+        (poller.wake)();
+    }
+}
