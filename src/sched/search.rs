@@ -94,8 +94,8 @@ mod model {
     //! M6: work is put in a queue while a thread gives up looking, or gives its P up without having
     //! looked. Either the maker wakes somebody or the thread finds it.
     //!
-    //! Mutations seen to fail: the fence of `second_look`; the second look before `p_idle`; `wanted` asked
-    //! before the work is in the queue.
+    //! Mutations seen to fail: the fence of `second_look` or that of `wanted` removed; a `claim` that
+    //! comes to nothing without asking once more.
 
     use super::*;
     use crate::model::runq::RunQueue;
