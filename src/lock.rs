@@ -1,8 +1,8 @@
 //! The runtime's own lock: for short critical sections on shared tables, never held while a task
 //! parks. One word; an uncontended lock and unlock is one atomic exchange each and no system call.
 //!
-//! Lock order, outermost first: descriptor ([`crate::poll::PollDesc`]) < timers < poll cache. The
-//! others (idle threads, stacks, semaphores, channels) are each held alone.
+//! Lock order, outermost first: descriptor ([`crate::poll::PollDesc`]) < timers < poll cache.
+//! ARCHITECTURE.md has the others.
 
 #[cfg(not(loom))]
 pub(crate) use futex::Mutex;
