@@ -168,7 +168,7 @@ pub(super) fn gfget(need: usize) -> Result<(Gp, Status), Errno> {
 fn gfget_shared(p: &P) -> Option<Gp> {
     let mut shared = SCHED.gfree.lock();
     for _ in 0..GFREE / 2 {
-        if !shared.pop().is_some_and(|g| p.gfput(g)) {
+        if !shared.warm.pop().or_else(|| shared.cold.pop()).is_some_and(|g| p.gfput(g)) {
             break;
         }
     }
@@ -181,7 +181,7 @@ pub(super) fn gfput(g: Gp) {
     let kept = acquirem().p.get().is_some_and(|p| p.gfput(g) || gfput_shared(p, g));
     releasem();
     if !kept {
-        SCHED.gfree.lock().push(g);
+        SCHED.gfree.lock().warm.push(g);
     }
 }
 
@@ -190,7 +190,7 @@ fn gfput_shared(p: &P, g: Gp) -> bool {
     let mut shared = SCHED.gfree.lock();
     for _ in 0..GFREE / 2 {
         if let Some(g) = p.gfget() {
-            shared.push(g);
+            shared.warm.push(g);
         }
     }
     drop(shared);

@@ -293,7 +293,7 @@ pub(crate) fn run_main(page: usize, stack_size: usize, threads: usize, main: imp
     let main = unsafe { task::spawn_unchecked(move || -> () { rt::exit(main()) }) };
     match main {
         Ok(handle) => drop(handle),
-        Err(_) => rt::fatal("no memory for the main task's stack", START_STATUS),
+        Err(_) => rt::fatal("no memory for a new task's stack", START_STATUS),
     }
     schedule(m)
 }

@@ -64,8 +64,16 @@ pub(super) struct Sched {
     pub ps: AtomicPtr<P>,
     pub nprocs: AtomicU32,
     pub stacks: Mutex<StackPool>,
-    pub gfree: Mutex<GList>,
+    pub gfree: Mutex<Dead>,
     pub page: AtomicUsize,
+}
+
+/// Dead tasks that no P keeps.
+pub(super) struct Dead {
+    pub warm: GList,
+    /// Their stacks hold no memory but the page of the control block: see
+    /// [`sysmon`](super::sysmon).
+    pub cold: GList,
 }
 
 /// Threads and Ps without work, and the queue of all.
@@ -93,7 +101,7 @@ pub(super) static SCHED: Sched = Sched {
     ps: AtomicPtr::new(ptr::null_mut()),
     nprocs: AtomicU32::new(0),
     stacks: Mutex::new(StackPool::new()),
-    gfree: Mutex::new(GList::new()),
+    gfree: Mutex::new(Dead { warm: GList::new(), cold: GList::new() }),
     page: AtomicUsize::new(0),
 };
 

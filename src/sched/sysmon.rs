@@ -11,10 +11,11 @@ use super::m::{After, M, acquirem, getm};
 use super::p::P;
 use super::proc::{globrunqput, mcall, running_on, wakep};
 use super::schedule;
-use super::state::{self, Monitor};
+use super::state::{self, Monitor, SCHED};
 use crate::arch;
 use crate::rt::clock::nanotime;
 use crate::sys::futex::{Scope, futex_wait, futex_wake};
+use crate::sys::mm::{Advice, madvise};
 use crate::sys::process::getpid;
 use crate::sys::signal::{SIGQUIT, SIGURG, SaFlags, SigSet, Sigaction, Siginfo, rt_sigaction, tgkill};
 use crate::sys::time::{Timespec, nanosleep};
@@ -111,6 +112,7 @@ unsafe extern "C" fn monitor(_: *mut u8) -> ! {
         if busy == 0 && !moved {
             idle_looks += 1;
             if idle_looks > IDLE_LOOKS {
+                trim();
                 sleep_while_idle();
                 idle_looks = 0;
             }
@@ -132,6 +134,22 @@ unsafe extern "C" fn monitor(_: *mut u8) -> ! {
         let io = state::urgent();
         preempt_long(pid, now, if io { IO_SLICE } else { SLICE });
         delay = if late || io { SHORT } else { (delay * 2).min(LONG) };
+    }
+}
+
+/// Gives back the memory that the stacks of dead tasks hold, but for the page of the control block. Only
+/// of those that no P keeps, and only while nothing runs: the next task would have to fault it in again.
+fn trim() {
+    let page = state::page();
+    loop {
+        // One at a time: somebody may need the list.
+        let Some(g) = SCHED.gfree.lock().warm.pop() else { return };
+        let lo = g.stack.lo.as_ptr().wrapping_add(page);
+        let hi = g.as_ptr().addr() & !(page - 1);
+        // SAFETY: the stack of a task that is dead, in nobody's list; what is read there is written before.
+        // It cannot fail: the range is part of a mapping of ours, and not locked.
+        let _ = unsafe { madvise(lo, hi - lo.addr(), Advice::DontNeed) };
+        SCHED.gfree.lock().cold.push(g);
     }
 }
 

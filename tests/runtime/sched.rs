@@ -19,6 +19,7 @@ scenarios! {
     a_pair_starves_no_timer_and_no_socket
     sleepers_are_no_deadlock
     ten_thousand_parked_take_a_page_each
+    dead_stacks_are_given_back
     deep_is_not_overflow
     sleeps_are_never_early
     no_time_is_no_sleep
@@ -87,7 +88,7 @@ fn stacks_beyond_the_address_space_are_refused_or_cut() {
         if outcome.status.success() {
             outcome.printed("21\n", "");
         } else {
-            outcome.exited(1).printed("", "netpoll: no memory for the main task's stack\n");
+            outcome.exited(1).printed("", "netpoll: no memory for a new task's stack\n");
         }
     }
 }

@@ -12,6 +12,7 @@ use netpoll::{println, spawn, yield_now};
 
 pub const SCENARIOS: &[Scenario] = &[
     ("ten_thousand_parked_take_a_page_each", parked),
+    ("dead_stacks_are_given_back", given_back),
     ("overflow_in_main", |_| deep(u64::MAX)),
     ("overflow_in_a_task", overflow_in_a_task),
     ("overflow_on_a_used_stack", overflow_on_a_used_stack),
@@ -26,6 +27,31 @@ pub const SCENARIOS: &[Scenario] = &[
     ("panic_in_a_drop", |_| drop(spawn(|| BadDrop).join())),
     ("panic_in_the_drop_of_a_result", panic_in_the_drop_of_a_result),
 ];
+
+/// Tasks that have used 16 KiB of their stacks each are gone: when the program has been idle for a while,
+/// their memory is, too, and new tasks find it zeroed and usable.
+fn given_back(_: &[&str]) {
+    const TASKS: usize = 1000;
+    fn use_stack() -> usize {
+        let deep = core::hint::black_box([1u8; 16 << 10]);
+        yield_now(); // all of them at once
+        deep.iter().map(|&byte| usize::from(byte)).sum()
+    }
+    let run = || {
+        let tasks: Vec<_> = (0..TASKS).map(|_| spawn(use_stack)).collect();
+        assert!(join_all(tasks).into_iter().all(|sum| sum == 16 << 10));
+    };
+    run();
+    let full = pages(1);
+    assert!(full > TASKS * 5, "{full} pages");
+    let start = Instant::now();
+    // A page each, for the control blocks, and what the Ps keep at hand.
+    while pages(1) > TASKS * 3 {
+        assert!(start.elapsed() < ms(10_000), "{} pages of {full}", pages(1));
+        sleep(ms(400)); // the monitor looks at an idle program for 100 ms first
+    }
+    run();
+}
 
 fn parked(_: &[&str]) {
     const TASKS: usize = 10_000;
