@@ -4,7 +4,7 @@
 //! larger than a small program, and is linked where the user formats.
 
 use crate::sched::proc;
-use crate::sched::sema::{semacquire, semrelease};
+use crate::sched::sema::{semacquire, semrelease, semtake};
 use crate::sys::fd::{PollFd, PollFlags, ppoll, write};
 use crate::sys::{Errno, RawFd};
 use core::cell::UnsafeCell;
@@ -173,7 +173,7 @@ struct Begun(UnsafeCell<Buffer>);
 // SAFETY: reached through `begun` only.
 unsafe impl Sync for Begun {}
 
-/// Only for whoever has `OUTPUT`, and at the end of the process, when nobody else will run.
+/// Only for whoever has `OUTPUT`.
 #[allow(clippy::mut_from_ref)]
 fn begun() -> &'static mut Buffer {
     static BEGUN: Begun = Begun(UnsafeCell::new(Buffer::new()));
@@ -225,9 +225,12 @@ pub fn flush_stdout() {
     }
 }
 
-/// At the end of the process.
+/// At the end of the process. Whoever is printing at this moment, on another thread, has written out what
+/// was begun before him.
 pub(super) fn flush_at_exit() {
-    begun().write_out_if(true);
+    if semtake(&OUTPUT) {
+        begun().write_out_if(true);
+    }
 }
 
 /// A line of text and numbers, printed whole like those of [`println!`](crate::println), without `core::fmt`, which is

@@ -45,7 +45,8 @@ fn row(word: &AtomicU32) -> &'static Row {
     &TABLE[(ptr::from_ref(word).addr() >> 3) % ROWS]
 }
 
-fn try_acquire(word: &AtomicU32) -> bool {
+/// Takes a unit if there is one.
+pub(crate) fn semtake(word: &AtomicU32) -> bool {
     word.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok()
 }
 
@@ -65,7 +66,7 @@ pub(crate) fn semacquire(word: &AtomicU32) {
 
 /// As [`semacquire`], waiting at `place` (Go: `semacquire1` with or without `lifo`).
 pub(crate) fn semacquire_at(word: &AtomicU32, place: Place) {
-    if try_acquire(word) {
+    if semtake(word) {
         return;
     }
     let row = row(word);
@@ -73,7 +74,7 @@ pub(crate) fn semacquire_at(word: &AtomicU32, place: Place) {
     loop {
         let mut queue = row.queue.lock();
         row.waiting.fetch_add(1, Ordering::SeqCst);
-        if try_acquire(word) {
+        if semtake(word) {
             row.waiting.fetch_sub(1, Ordering::SeqCst);
             return;
         }
@@ -82,7 +83,7 @@ pub(crate) fn semacquire_at(word: &AtomicU32, place: Place) {
             drop(queue); // off the stack: a releaser may have it now
             true
         });
-        if waiter.granted.get() || try_acquire(word) {
+        if waiter.granted.get() || semtake(word) {
             return;
         }
     }
@@ -107,15 +108,10 @@ pub(crate) fn semrelease_one(word: &AtomicU32) -> Option<Gp> {
     row.waiting.fetch_sub(1, Ordering::SeqCst);
     // SAFETY: its task is parked until it is readied below, so its frame is there.
     let g = unsafe {
-        (*waiter).granted.set(try_acquire(word));
+        (*waiter).granted.set(semtake(word));
         (*waiter).g
     };
     Some(g)
-}
-
-/// Takes a unit if there is one.
-pub(crate) fn semtake(word: &AtomicU32) -> bool {
-    try_acquire(word)
 }
 
 impl Queue {
