@@ -182,10 +182,13 @@ fn the_checks_do_fail_on_a_dynamic_program() {
 
 // How they start
 
-/// Runs `tiny` of both profiles after `prepare` has run in the child.
-fn run_tiny(prepare: fn() -> io::Result<()>) -> [Output; 2] {
+/// Programs that print a line and end.
+const LINES: [(&str, &str); 3] = [("tiny", LINE), ("hello", "hello\n"), ("hello_pie", "hello\n")];
+
+/// Runs `program` of both profiles after `prepare` has run in the child.
+fn run(program: &str, prepare: fn() -> io::Result<()>) -> [Output; 2] {
     [here(), small()].map(|folder| {
-        let mut command = Command::new(folder.join("tiny"));
+        let mut command = Command::new(folder.join(program));
         command.stdin(Stdio::null());
         // SAFETY: the functions below make system calls only.
         unsafe { command.pre_exec(prepare) };
@@ -193,10 +196,13 @@ fn run_tiny(prepare: fn() -> io::Result<()>) -> [Output; 2] {
     })
 }
 
-fn assert_prints_its_line(outputs: [Output; 2]) {
-    for output in outputs {
-        assert_eq!(output.status.code(), Some(0), "{output:?}");
-        assert_eq!((output.stdout, output.stderr), (LINE.into(), vec![]));
+/// Every program prints its line, in both profiles, after `prepare`.
+fn print_their_lines(prepare: fn() -> io::Result<()>) {
+    for (program, line) in LINES {
+        for output in run(program, prepare) {
+            assert_eq!(output.status.code(), Some(0), "{program}: {output:?}");
+            assert_eq!((output.stdout, output.stderr), (line.into(), vec![]), "{program}");
+        }
     }
 }
 
@@ -208,21 +214,21 @@ fn close(descriptors: &[i32]) {
 }
 
 #[test]
-fn tiny_prints_its_line() {
-    assert_prints_its_line(run_tiny(|| Ok(())));
+fn programs_print_their_lines() {
+    print_their_lines(|| Ok(()));
 }
 
 #[test]
-fn tiny_runs_without_stdin_and_stderr() {
-    assert_prints_its_line(run_tiny(|| {
+fn programs_run_without_stdin_and_stderr() {
+    print_their_lines(|| {
         close(&[0, 2]);
         Ok(())
-    }));
+    });
 }
 
 #[test]
 fn tiny_without_any_descriptor_fails_and_does_not_crash() {
-    for output in run_tiny(|| {
+    for output in run("tiny", || {
         close(&[0, 1, 2]);
         Ok(())
     }) {
@@ -232,8 +238,8 @@ fn tiny_without_any_descriptor_fails_and_does_not_crash() {
 }
 
 #[test]
-fn tiny_runs_with_an_unlimited_stack() {
-    assert_prints_its_line(run_tiny(|| {
+fn programs_run_with_an_unlimited_stack() {
+    print_their_lines(|| {
         let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
         // SAFETY: getrlimit(2) fills `limit`.
         unsafe { libc::getrlimit(libc::RLIMIT_STACK, &mut limit) };
@@ -243,7 +249,7 @@ fn tiny_runs_with_an_unlimited_stack() {
             0 => Ok(()),
             _ => Err(io::Error::last_os_error()),
         }
-    }));
+    });
 }
 
 #[test]
