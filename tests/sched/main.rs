@@ -10,6 +10,7 @@
 mod harness;
 mod crowds;
 mod life;
+mod outside;
 mod parallel;
 mod preempted;
 mod timers;

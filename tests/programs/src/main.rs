@@ -14,6 +14,7 @@ mod deadlines;
 mod env;
 mod heap;
 mod listener;
+mod outside;
 mod parallel;
 mod preempted;
 mod print;
@@ -50,6 +51,7 @@ const TOPICS: &[&[Scenario]] = &[
     preempted::SCENARIOS,
     timers::SCENARIOS,
     asleep::SCENARIOS,
+    outside::SCENARIOS,
 ];
 
 fn main(env: Env) -> i32 {

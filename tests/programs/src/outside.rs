@@ -1,0 +1,86 @@
+//! Calls that block their thread, and what the program tells of its tasks.
+
+use crate::Scenario;
+use crate::support::{LOOPBACK, SETTLE, join_all, ms};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use netpoll::net::TcpListener;
+use netpoll::sync::Semaphore;
+use netpoll::sys::process::getpid;
+use netpoll::sys::signal::{SIGQUIT, kill};
+use netpoll::sys::time::{Timespec, nanosleep};
+use netpoll::time::{Instant, sleep};
+use netpoll::{blocking, runtime, spawn};
+
+pub const SCENARIOS: &[Scenario] = &[
+    ("blocking_calls_run_side_by_side", side_by_side),
+    ("others_run_beside_a_blocking_call", others_run),
+    ("a_blocking_call_may_use_the_runtime", uses_the_runtime),
+    ("dump", |_| tell(runtime::dump_tasks)),
+    ("quit", |_| tell(quit)),
+];
+
+fn block_thread(millis: i64) {
+    blocking(|| nanosleep(&Timespec::from_nanos(millis * 1_000_000), None).unwrap());
+}
+
+/// One after the other they would take two seconds.
+fn side_by_side(_: &[&str]) {
+    let start = Instant::now();
+    join_all((0..10).map(|_| spawn(|| (0..4).for_each(|_| block_thread(50)))));
+    let took = start.elapsed();
+    assert!(ms(200) <= took && took < ms(1500), "{took:?}");
+}
+
+/// With one thread for tasks, too: the call ends only when somebody else has run.
+fn others_run(_: &[&str]) {
+    static RAN: AtomicBool = AtomicBool::new(false);
+    let other = spawn(|| {
+        sleep(ms(1));
+        RAN.store(true, Ordering::SeqCst);
+    });
+    let start = Instant::now();
+    blocking(|| {
+        while !RAN.load(Ordering::SeqCst) {
+            assert!(start.elapsed() < ms(10_000), "nobody ran");
+            let _ = nanosleep(&Timespec::from_nanos(100_000), None);
+        }
+    });
+    other.join();
+}
+
+fn uses_the_runtime(_: &[&str]) {
+    static SUM: AtomicU32 = AtomicU32::new(0);
+    join_all((0..20u32).map(|i| {
+        spawn(move || {
+            let n = blocking(|| {
+                sleep(ms(1)); // parks, and comes back on some thread with a P
+                blocking(|| spawn(move || i).join())
+            });
+            SUM.fetch_add(n, Ordering::SeqCst);
+        })
+    }));
+    assert_eq!(SUM.load(Ordering::SeqCst), 190);
+}
+
+/// The signal may be another thread's to handle: there is time for that.
+fn quit() {
+    kill(getpid(), Some(SIGQUIT)).unwrap();
+    let start = Instant::now();
+    while start.elapsed() < ms(10_000) {
+        core::hint::spin_loop();
+    }
+}
+
+/// Tasks of several kinds, each at its place, and then the telling.
+fn tell(how: impl FnOnce()) {
+    static NEVER: Semaphore = Semaphore::new(0);
+    let listener = TcpListener::bind(LOOPBACK).unwrap();
+    drop(spawn(move || listener.accept().map(drop)));
+    drop(spawn(|| sleep(ms(100_000))));
+    drop(spawn(|| NEVER.acquire(1)));
+    drop(spawn(|| block_thread(100_000)));
+    sleep(SETTLE);
+    let counts = runtime::metrics();
+    assert_eq!((counts.tasks, counts.spawns, counts.waiters), (5, 5, 1), "{counts:?}");
+    how();
+}

@@ -1,0 +1,47 @@
+//! Calls that block their thread, and what the program tells of its tasks.
+
+use crate::harness::{PROFILES, Profile};
+use crate::{THREADS, each, one_at_a_time, run, with_threads};
+
+each! { [Profile::Release, Profile::Debug], THREADS;
+    blocking_calls_run_side_by_side
+    others_run_beside_a_blocking_call
+    a_blocking_call_may_use_the_runtime
+}
+
+/// Every task by its number and what it does.
+fn tells(name: &str, status: i32, first: Option<&str>) {
+    let _one = one_at_a_time();
+    for profile in PROFILES {
+        for threads in THREADS {
+            let outcome = run(with_threads(profile, name, threads));
+            outcome.exited(status);
+            let mut lines = outcome.stderr.lines();
+            if first.is_some() {
+                assert_eq!(lines.next(), first);
+            }
+            let mut lines: Vec<&str> = lines.collect();
+            lines.sort_unstable();
+            let expected = [
+                "task 1: run", // running, or preempted just now
+                "task 2: waiting to read fd ",
+                "task 3: sleeping",
+                "task 4: ",
+                "task 5: in a blocking call",
+            ];
+            assert_eq!(lines.len(), expected.len(), "{outcome:?}");
+            assert!(lines.iter().zip(expected).all(|(line, start)| line.starts_with(start)), "{outcome:?}");
+            assert!(lines[1].contains(", for ") && lines[1].ends_with(" ms"), "{outcome:?}");
+        }
+    }
+}
+
+#[test]
+fn a_dump_names_every_task() {
+    tells("dump", 0, None);
+}
+
+#[test]
+fn sigquit_dumps_and_ends_the_program() {
+    tells("quit", 2, Some("netpoll: SIGQUIT"));
+}
