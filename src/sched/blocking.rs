@@ -1,7 +1,7 @@
 //! Calls that block their thread.
 
 use super::g::{Gp, Status, WaitReason};
-use super::m::{After, M, acquirem, getm, releasem};
+use super::m::{After, M, acquirem, releasem};
 use super::proc::{globrunqput, mcall, running_on, wakep};
 use super::{schedule, state};
 use core::ptr;
@@ -38,10 +38,11 @@ fn exit_blocking() {
         true
     }
     let m: &'static M = acquirem();
+    let g = running_on(m);
+    g.set_wait_reason(WaitReason::None, 0);
     // If `f` parked, the task has come back on a thread with a P.
     if m.p.get().is_some() || schedule::acquire_idle_p(m) {
-        getm().curg.get().inspect(|g| g.set_wait_reason(WaitReason::None, 0));
         return releasem();
     }
-    mcall(m, running_on(m), After { call: after, data: ptr::null_mut() });
+    mcall(m, g, After { call: after, data: ptr::null_mut() });
 }
