@@ -5,7 +5,7 @@ use crate::support::{after, join_all, ms, pages};
 use alloc::vec::Vec;
 use core::fmt;
 use core::hint::black_box;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use netpoll::sys::mm::{Advice, MapFlags, Prot, madvise, mmap};
 use netpoll::time::{Instant, sleep};
 use netpoll::{println, spawn, yield_now};
@@ -146,7 +146,15 @@ impl Drop for BadDrop {
     }
 }
 
+/// The task finds its handle gone, and drops its result itself.
 fn panic_in_the_drop_of_a_result(_: &[&str]) {
-    drop(spawn(|| BadDrop));
+    static GONE: AtomicBool = AtomicBool::new(false);
+    drop(spawn(|| {
+        while !GONE.load(Ordering::Acquire) {
+            yield_now();
+        }
+        BadDrop
+    }));
+    GONE.store(true, Ordering::Release);
     sleep(ms(1000));
 }
