@@ -1,7 +1,8 @@
 //! The runtime's own lock: for short critical sections on shared tables, never held while a task
 //! parks. One word; an uncontended lock and unlock is one atomic exchange each and no system call.
 //!
-//! Lock order, outermost first: descriptor ([`crate::poll::PollDesc`]) < timers < poll cache.
+//! Lock order, outermost first: descriptor ([`crate::poll::PollDesc`]) < heap of timers < timer; descriptor <
+//! poll cache.
 //! ARCHITECTURE.md has the others.
 
 #[cfg(not(loom))]
@@ -9,16 +10,75 @@ pub(crate) use futex::Mutex;
 #[cfg(loom)]
 pub(crate) use model::Mutex;
 
+use crate::atomic::{AtomicU32, Ordering};
+
+/// Locks by one bit of a word: for a few instructions, with other bits that are the holder's to change. Costs
+/// one locked instruction, since the unlock is a store, where a [`Mutex`] takes two. Returns the other bits.
+#[inline]
+pub(crate) fn lock_bit(word: &AtomicU32, bit: u32) -> u32 {
+    hold();
+    let seen = word.load(Ordering::Relaxed);
+    if seen & bit == 0
+        && word.compare_exchange(seen, seen | bit, Ordering::Acquire, Ordering::Relaxed).is_ok()
+    {
+        return seen;
+    }
+    lock_bit_contended(word, bit)
+}
+
+/// Unlocks what [`lock_bit`] locked; `word` becomes `others`, with the bit clear.
+#[inline]
+pub(crate) fn unlock_bit(word: &AtomicU32, others: u32) {
+    word.store(others, Ordering::Release);
+    let_go();
+}
+
+#[cold]
+fn lock_bit_contended(word: &AtomicU32, bit: u32) -> u32 {
+    let mut turns = 0;
+    loop {
+        let seen = word.load(Ordering::Relaxed);
+        if seen & bit == 0
+            && word.compare_exchange(seen, seen | bit, Ordering::Acquire, Ordering::Relaxed).is_ok()
+        {
+            return seen;
+        }
+        turns += 1;
+        wait_a_turn(turns);
+    }
+}
+
+#[cfg(not(loom))]
+use futex::{hold, let_go, wait_a_turn};
+#[cfg(loom)]
+use model::{hold, let_go, wait_a_turn};
+
 #[cfg(not(loom))]
 mod futex {
     use crate::preempt;
+    pub(super) use crate::preempt::{off as hold, on as let_go};
     use crate::sys::futex::{Scope, futex_wait, futex_wake};
+    use crate::sys::time::{Timespec, nanosleep};
     use core::sync::atomic::{AtomicU32, Ordering};
 
     const FREE: u32 = 0;
     const HELD: u32 = 1;
     /// Held, and at least one thread may be asleep on the word.
     const CONTENDED: u32 = 2;
+
+    /// Turns of the pause instruction before a thread that waits for a bit sleeps: some 10 us.
+    const TURNS: u32 = 256;
+
+    /// How long it sleeps then, in ns: the holder's thread was taken off its CPU, for milliseconds perhaps.
+    const NAP: i64 = 50_000;
+
+    pub(super) fn wait_a_turn(turns: u32) {
+        if turns.is_multiple_of(TURNS) {
+            let _ = nanosleep(&Timespec::from_nanos(NAP), None); // a signal ends it early, which is no harm
+        } else {
+            core::hint::spin_loop();
+        }
+    }
 
     /// A three-state futex lock (Drepper, "Futexes Are Tricky", mutex2).
     pub(crate) struct RawFutex(AtomicU32);
@@ -88,6 +148,14 @@ mod futex {
 
 #[cfg(loom)]
 mod model {
+    pub(super) fn hold() {}
+
+    pub(super) fn let_go() {}
+
+    pub(super) fn wait_a_turn(_: u32) {
+        loom::thread::yield_now();
+    }
+
     /// loom's mutex behind the same interface.
     pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
 

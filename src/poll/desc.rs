@@ -75,10 +75,10 @@ pub struct PollDesc {
 }
 
 /// What the descriptor's lock guards; `closing` in the info word changes under it too.
+///
+/// The numbers by which a timer that fired for an earlier deadline is recognised (Go: `rseq`, `wseq`) are
+/// those of the timers, which change with every set and stop.
 pub(super) struct Deadlines {
-    /// Counts up with every change, so that a timer that fired for an earlier one is recognised.
-    pub rseq: u32,
-    pub wseq: u32,
     /// Absolute ns; 0 none, < 0 expired.
     pub rd: i64,
     pub wd: i64,
@@ -102,7 +102,7 @@ impl PollDesc {
             fd: AtomicI32::new(-1),
             index,
             link: AtomicU32::new(0),
-            deadlines: Mutex::new(Deadlines { rseq: 0, wseq: 0, rd: 0, wd: 0 }),
+            deadlines: Mutex::new(Deadlines { rd: 0, wd: 0 }),
             rt: Timer::new(fire[0]),
             wt: Timer::new(fire[1]),
         }

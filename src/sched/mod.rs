@@ -20,6 +20,7 @@
 //! | `stack.rs`, `overflow.rs` | stacks, and what happens at their end |
 //! | `sema.rs` | semaphores that park |
 //! | `poller.rs` | the poller's view of this scheduler, and the one poller |
+//! | `freelist.rs` | slots that are used again and again |
 //! | `dump.rs` | counts, and a list of all tasks |
 //!
 //! Several threads, the monitor and the poller are each reached through a table of functions
@@ -27,11 +28,12 @@
 
 mod blocking;
 mod dump;
+pub(crate) mod freelist;
 pub(crate) mod g;
 mod join;
 mod m;
 mod overflow;
-mod p;
+pub(crate) mod p;
 pub(crate) mod poller;
 pub(crate) mod proc;
 mod runq;

@@ -275,7 +275,7 @@ pub(crate) fn run_main(page: usize, stack_size: usize, threads: usize, main: imp
     let ps = ps.cast::<P>();
     for i in 0..threads {
         // SAFETY: within the mapping, which is page-aligned, zeros, and nobody else's.
-        unsafe { P::init(ps.add(i)) };
+        unsafe { P::init(ps.add(i), i as u32) };
     }
     SCHED.ps.store(ps, Ordering::Relaxed);
     SCHED.nprocs.store(threads as u32, Ordering::Relaxed);

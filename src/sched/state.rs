@@ -7,6 +7,7 @@ use super::p::P;
 use super::search::Search;
 use super::stack::StackPool;
 use crate::lock::Mutex;
+use crate::timer::Timers;
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 
@@ -41,6 +42,8 @@ pub(super) struct Threads {
     pub handoff: fn(&'static P),
     /// Takes work from another P.
     pub steal: fn(&M, &P) -> Option<Gp>,
+    /// Has the poller use a heap of timers for each P.
+    pub share_timers: fn(&Timers),
 }
 
 /// What all threads share.
