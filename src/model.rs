@@ -5,9 +5,11 @@
 mod fdmutex;
 #[path = "sched/join.rs"]
 mod join;
+#[path = "sched/role.rs"]
+mod role;
 #[path = "sched/runq.rs"]
 pub(crate) mod runq;
 #[path = "sched/search.rs"]
-mod search;
+pub(crate) mod search;
 #[path = "sync/models.rs"]
 mod sync;

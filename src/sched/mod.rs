@@ -9,7 +9,7 @@
 //! | file | what |
 //! |---|---|
 //! | `g.rs`, `m.rs`, `p.rs` | the control blocks of tasks, threads, and what a thread runs tasks with |
-//! | `runq.rs`, `search.rs` | a P's run queue; who looks for work |
+//! | `runq.rs`, `search.rs`, `role.rs` | a P's run queue; who looks for work; who blocks in the poller |
 //! | `proc.rs` | park and ready, new and dead tasks, the queues |
 //! | `schedule.rs` | the loop of a thread: what runs next, and who sleeps, polls or looks for work |
 //! | `state.rs` | what all threads share: idle Ps and threads, the queue of all |
@@ -36,6 +36,7 @@ mod overflow;
 pub(crate) mod p;
 pub(crate) mod poller;
 pub(crate) mod proc;
+mod role;
 mod runq;
 pub(crate) mod schedule;
 mod scope;

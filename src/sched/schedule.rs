@@ -45,7 +45,7 @@ fn stopm(m: &'static M) {
 
 /// Everybody waits for somebody else (Go: `checkdead`). With the lock held, by a thread about to sleep.
 fn checkdead(idle: &Idle) {
-    let polling = SCHED.polling.load(Ordering::SeqCst);
+    let polling = SCHED.role.taken();
     if 1 + idle.nm - idle.nmidle > polling as u32 || SCHED.runq_size.load(Ordering::Relaxed) != 0 {
         return;
     }
@@ -125,7 +125,7 @@ fn look_around(p: &P) {
 /// Polls without blocking, unless somebody polls already or nobody waits; whether tasks were woken.
 fn poll_now() -> Option<bool> {
     let poller = poller()?;
-    if SCHED.polling.load(Ordering::Relaxed) || SCHED.polling_now.swap(true, Ordering::SeqCst) {
+    if SCHED.role.taken() || SCHED.polling_now.swap(true, Ordering::SeqCst) {
         return None;
     }
     SCHED.polls.store(polls().wrapping_add(1), Ordering::Relaxed);
@@ -220,11 +220,11 @@ pub(super) fn acquirep(m: &'static M, p: &'static P) {
 /// Becomes the poller, if there is none and there is something to wait for.
 fn poll_without_p(m: &'static M) -> Option<Gp> {
     let poller = poller()?;
-    if SCHED.polling.swap(true, Ordering::SeqCst) {
+    if !SCHED.role.begin() {
         return None;
     }
     (poller.poll)(-1); // the woken are in the global queue
-    SCHED.polling.store(false, Ordering::SeqCst);
+    SCHED.role.end();
     let p = take_idle_p()?;
     acquirep(m, p);
     p.looked(); // and need not again for a while

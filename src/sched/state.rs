@@ -4,6 +4,7 @@
 use super::g::{GList, GQueue, Gp};
 use super::m::M;
 use super::p::P;
+use super::role::Role;
 use super::search::Search;
 use super::stack::StackPool;
 use crate::lock::Mutex;
@@ -55,8 +56,8 @@ pub(super) struct Sched {
     /// all others.
     pub urgent: AtomicUsize,
     pub search: Search,
-    /// A thread blocks in the poller.
-    pub polling: AtomicBool,
+    /// Who blocks in the poller.
+    pub role: Role,
     /// A thread polls without blocking (Go: `pollingNet`).
     pub polling_now: AtomicBool,
     /// Counts polls, for the monitor (Go: `lastpoll`, which is a time). May miss some.
@@ -95,7 +96,7 @@ pub(super) static SCHED: Sched = Sched {
     runq_size: AtomicUsize::new(0),
     urgent: AtomicUsize::new(0),
     search: Search::new(),
-    polling: AtomicBool::new(false),
+    role: Role::new(),
     polling_now: AtomicBool::new(false),
     polls: AtomicU32::new(0),
     poller: AtomicPtr::new(ptr::null_mut()),

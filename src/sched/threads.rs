@@ -99,7 +99,7 @@ fn startm(p: &'static P) {
 /// nobody to wait in the poller (Go: `handoffp`).
 fn handoff(p: &'static P) {
     let to_do = || {
-        let unpolled = poller().is_some() && !SCHED.polling.load(Ordering::SeqCst);
+        let unpolled = poller().is_some() && !SCHED.role.taken();
         unpolled || SCHED.runq_size.load(Ordering::SeqCst) != 0 || allp().iter().any(|p| !p.runq.is_empty())
     };
     let mut p = p;
