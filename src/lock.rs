@@ -6,9 +6,9 @@
 //! ARCHITECTURE.md has the others.
 
 #[cfg(not(loom))]
-pub(crate) use futex::Mutex;
+pub(crate) use futex::{Mutex, Spin};
 #[cfg(loom)]
-pub(crate) use model::Mutex;
+pub(crate) use model::{Mutex, Spin};
 
 use crate::atomic::{AtomicU32, Ordering};
 
@@ -122,6 +122,39 @@ mod futex {
         }
     }
 
+    /// A lock of one bit: see [`lock_bit`](super::lock_bit).
+    pub(crate) struct RawSpin(AtomicU32);
+
+    /// For sections of some instructions on a hot path, without a system call in them; for others, [`Mutex`].
+    pub(crate) type Spin<T> = lock_api::Mutex<RawSpin, T>;
+
+    // SAFETY: `lock_bit` returns only to the one thread that set the bit.
+    unsafe impl lock_api::RawMutex for RawSpin {
+        #[allow(clippy::declare_interior_mutable_const)] // lock_api's way to spell `new`
+        const INIT: RawSpin = RawSpin(AtomicU32::new(FREE));
+        type GuardMarker = lock_api::GuardNoSend;
+
+        #[inline]
+        fn lock(&self) {
+            super::lock_bit(&self.0, HELD);
+        }
+
+        #[inline]
+        fn try_lock(&self) -> bool {
+            hold();
+            let taken = self.0.compare_exchange(FREE, HELD, Ordering::Acquire, Ordering::Relaxed).is_ok();
+            if !taken {
+                let_go();
+            }
+            taken
+        }
+
+        #[inline]
+        unsafe fn unlock(&self) {
+            super::unlock_bit(&self.0, FREE);
+        }
+    }
+
     impl RawFutex {
         #[inline(always)]
         fn take(&self) -> bool {
@@ -155,6 +188,8 @@ mod model {
     pub(super) fn wait_a_turn(_: u32) {
         loom::thread::yield_now();
     }
+
+    pub(crate) type Spin<T> = Mutex<T>;
 
     /// loom's mutex behind the same interface.
     pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);

@@ -1,7 +1,7 @@
 //! `PollDesc`: one registered descriptor. The semaphores, the info word, and their transitions.
 
 use crate::atomic::{AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering::SeqCst};
-use crate::lock::Mutex;
+use crate::lock::Spin;
 use crate::sys::RawFd;
 use crate::sys::epoll::EpollFlags;
 use crate::timer::Timer;
@@ -69,7 +69,7 @@ pub struct PollDesc {
     pub(super) index: u32,
     /// Next slot in the free list; under the cache's lock.
     pub(super) link: AtomicU32,
-    pub(super) deadlines: Mutex<Deadlines>,
+    pub(super) deadlines: Spin<Deadlines>,
     pub(super) rt: Timer,
     pub(super) wt: Timer,
 }
@@ -102,7 +102,7 @@ impl PollDesc {
             fd: AtomicI32::new(-1),
             index,
             link: AtomicU32::new(0),
-            deadlines: Mutex::new(Deadlines { rd: 0, wd: 0 }),
+            deadlines: Spin::new(Deadlines { rd: 0, wd: 0 }),
             rt: Timer::new(fire[0]),
             wt: Timer::new(fire[1]),
         }

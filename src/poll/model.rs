@@ -316,8 +316,7 @@ fn stale_event_and_reuse() {
 /// sleep that ends with the earliest.
 ///
 /// Fails with: `epoll_sleep` reading the next time before it counts itself; any access to the count or
-/// to the first time not `SeqCst`; `Timers::set` never saying "earlier"; `poll_until` stored before the
-/// next time is read.
+/// to the first time not `SeqCst`; `Timers::set` never saying "earlier".
 #[test]
 fn two_timers_and_a_sleeper() {
     check(|| {
@@ -337,7 +336,7 @@ fn two_timers_and_a_sleeper() {
 
 /// I13: a time that an earlier sleep was to end at is not taken for that of the one that begins.
 ///
-/// Fails with: `poll_until` not set back behind the sleep.
+/// Fails with: `poll_until` not set back behind the sleep; `wake_for_timer` leaving out times it should not.
 #[test]
 fn a_timer_and_a_sleeper_that_slept_before() {
     check(|| {

@@ -3,14 +3,14 @@
 //! [`Timers`] asks [`Timers::next`], sleeps, and calls [`Timers::expire`].
 //!
 //! # What is done lazily
-//! A heap holds `(key, timer)`. An entry is *the* entry of its timer if the timer says so: it names the heap
-//! and the key. So all that is ever done to a timer that is set, but making it earlier, is a few stores under
+//! A heap holds `(key, timer)`. An entry is *the* entry of its timer if that says that it has one, with this
+//! key (two such entries are as good as one). So all that is ever done to a timer that is set, but making it earlier, is a few stores under
 //! the timer's own lock, whichever thread does it and whosever heap the entry is in:
 //! * set later: the entry keeps its key, which is early; when that comes up the entry is moved on. A
 //!   deadline pushed back with every request touches no heap.
 //! * stop: the same, with no time to move on to. The entry is dropped when its key comes up.
 //! * set earlier: a new entry in the heap of the thread that does it. The old one is *stale*, since the
-//!   timer names another, and is dropped when its key comes up, or when the heap would have to grow.
+//!   timer names another key, and is dropped when its own comes up, or when the heap would have to grow.
 //!
 //! Hence a timer is never freed: entries may point at it long after it was stopped ([`Timers::set`]).
 //!
@@ -45,7 +45,7 @@ pub type Fire = unsafe fn(timer: NonNull<Timer>, seq: u32, context: *mut ());
 pub struct Timer {
     /// Written while the timer is not set, read while it is.
     fire: Cell<Option<Fire>>,
-    /// [`LOCKED`], and in the bits above it the number of the heap that has its entry, from 1; 0: none has.
+    /// [`LOCKED`] and [`ENTRY`].
     word: AtomicU32,
     /// Changes with every set and stop. Changed under the lock.
     seq: AtomicU32,
@@ -62,6 +62,9 @@ struct Times {
 }
 
 const LOCKED: u32 = 1;
+
+/// A heap has its entry.
+const ENTRY: u32 = 2;
 
 // SAFETY: `times` is reached only under the lock (`Timer::lock`), and `fire` is written only while that
 // says that the timer is not set (`Timer::bind`).
@@ -131,15 +134,14 @@ impl Timer {
     #[inline]
     fn lock(&self) -> Locked<'_> {
         let word = lock::lock_bit(&self.word, LOCKED);
-        Locked { timer: self, heap: word >> 1 }
+        Locked { timer: self, has_entry: word == ENTRY }
     }
 }
 
 /// A timer under its lock, which this lets go when it is dropped.
 struct Locked<'a> {
     timer: &'a Timer,
-    /// The heap that has its entry, from 1; 0: none has.
-    heap: u32,
+    has_entry: bool,
 }
 
 impl Locked<'_> {
@@ -149,9 +151,9 @@ impl Locked<'_> {
         unsafe { &mut *self.timer.times.get() }
     }
 
-    /// Whether its entry is one with this key in this heap.
-    fn is_entry(&mut self, heap: u32, key: i64) -> bool {
-        self.heap == heap && self.times().key == key
+    /// Whether its entry is one with this key.
+    fn is_entry(&mut self, key: i64) -> bool {
+        self.has_entry && self.times().key == key
     }
 
     /// Gives it another time, and a number by which a callback under way finds itself refused; whether it was
@@ -166,7 +168,7 @@ impl Locked<'_> {
 impl Drop for Locked<'_> {
     #[inline]
     fn drop(&mut self) {
-        lock::unlock_bit(&self.timer.word, self.heap << 1);
+        lock::unlock_bit(&self.timer.word, if self.has_entry { ENTRY } else { 0 });
     }
 }
 
@@ -262,12 +264,12 @@ impl Timers {
     /// Whether a timer is set. Drops what was stopped from the tops of the heaps for that, so it costs
     /// their locks: [`Timers::next`] is for where "maybe" will do.
     pub fn any(&self) -> bool {
-        (1..).zip(self.heaps()).any(|(number, heap)| {
+        self.heaps().iter().any(|heap| {
             if heap.first.load(Ordering::SeqCst) == NEVER {
                 return false;
             }
             let mut entries = heap.entries.lock();
-            drop_stopped(number, &mut entries);
+            drop_stopped(&mut entries);
             heap.publish_first(&entries);
             entries.first() != NEVER
         })
@@ -317,23 +319,22 @@ impl Timers {
         let t = unsafe { timer.as_ref() };
         if t.word.load(Ordering::Relaxed) != 0 {
             let mut locked = t.lock();
-            if locked.heap != 0 && locked.times().key <= when {
+            if locked.has_entry && locked.times().key <= when {
                 f(locked.reset(when));
                 return Ok(false);
             }
         }
         let heaps = self.heaps();
-        let at = shard.checked_rem(heaps.len()).unwrap_or(0);
-        let (heap, number) = (&heaps[at], at as u32 + 1);
+        let heap = &heaps[shard.checked_rem(heaps.len()).unwrap_or(0)];
         let mut entries = heap.entries.lock();
-        let room = entries.make_room(kernel, |entry| drop_useless(number, entry));
+        let room = entries.make_room(kernel, drop_useless);
         let mut locked = t.lock();
         f(locked.reset(if room.is_ok() { when } else { NEVER }));
         room?;
         // An entry it may have is stale from here on; but somebody else may have set it earlier meanwhile.
-        if locked.heap == 0 || locked.times().key > when {
+        if !locked.has_entry || locked.times().key > when {
             locked.times().key = when;
-            locked.heap = number;
+            locked.has_entry = true;
             entries.push(Entry { key: when, timer });
         }
         drop(locked);
@@ -377,7 +378,7 @@ impl Timers {
                 return;
             }
             let until = second.min(now);
-            while let Some((timer, fire, seq)) = pop_due(at as u32 + 1, &heaps[at], until) {
+            while let Some((timer, fire, seq)) = pop_due(&heaps[at], until) {
                 // SAFETY: a timer is never freed (contract of `set`), and its callback gets what it expects.
                 unsafe { fire(timer, seq, context) };
             }
@@ -390,9 +391,9 @@ impl Timers {
     }
 }
 
-/// Takes out the first timer of heap `number` that is due at `until`, and puts those right that were moved on
-/// or stopped, up to that time.
-fn pop_due(number: u32, heap: &Heap, until: i64) -> Option<(NonNull<Timer>, Fire, u32)> {
+/// Takes out the first timer of a heap that is due at `until`, and puts those right that were moved on or
+/// stopped, up to that time.
+fn pop_due(heap: &Heap, until: i64) -> Option<(NonNull<Timer>, Fire, u32)> {
     let mut entries = heap.entries.lock();
     let (mut due, mut for_nothing) = (None, false);
     while let Some(Entry { key, timer }) = entries.top().filter(|top| top.key <= until) {
@@ -400,14 +401,14 @@ fn pop_due(number: u32, heap: &Heap, until: i64) -> Option<(NonNull<Timer>, Fire
         let timer_ref = unsafe { timer.as_ref() };
         let mut locked = timer_ref.lock();
         let Times { when, .. } = *locked.times();
-        if locked.is_entry(number, key) && when != NEVER && when > until {
+        if locked.is_entry(key) && when != NEVER && when > until {
             locked.times().key = when; // it was moved on
             entries.move_top(when);
             continue;
         }
-        let fires = locked.is_entry(number, key) && when != NEVER;
-        if locked.is_entry(number, key) {
-            locked.heap = 0;
+        let fires = locked.is_entry(key) && when != NEVER;
+        if locked.is_entry(key) {
+            locked.has_entry = false;
         }
         entries.pop();
         if fires && let Some(fire) = timer_ref.fire.get() {
@@ -418,30 +419,30 @@ fn pop_due(number: u32, heap: &Heap, until: i64) -> Option<(NonNull<Timer>, Fire
     }
     if due.is_none() && for_nothing {
         // Somebody woke up for a timer that had been stopped. The next sleep should not end so, too.
-        drop_stopped(number, &mut entries);
+        drop_stopped(&mut entries);
     }
     heap.publish_first(&entries);
     due
 }
 
-/// Drops entries from the top of heap `number` until there is one of a timer that is set.
-fn drop_stopped(number: u32, entries: &mut Entries) {
-    while entries.top().is_some_and(|top| drop_useless(number, top)) {
+/// Drops entries from the top until there is one of a timer that is set.
+fn drop_stopped(entries: &mut Entries) {
+    while entries.top().is_some_and(drop_useless) {
         entries.pop();
     }
 }
 
-/// Whether nobody needs this entry of heap `number` any more: its timer is stopped, and knows of no entry
-/// then, or has another one.
-fn drop_useless(number: u32, entry: Entry) -> bool {
+/// Whether nobody needs this entry any more: its timer is stopped, and knows of no entry then, or has
+/// another one.
+fn drop_useless(entry: Entry) -> bool {
     // SAFETY: a timer is never freed (contract of `Timers::set`).
     let mut locked = unsafe { entry.timer.as_ref() }.lock();
-    if !locked.is_entry(number, entry.key) {
+    if !locked.is_entry(entry.key) {
         return true;
     }
     let stopped = locked.times().when == NEVER;
     if stopped {
-        locked.heap = 0;
+        locked.has_entry = false;
     }
     stopped
 }

@@ -108,8 +108,8 @@ fn check(model: impl Fn() + Sync + Send + 'static) {
 /// A timer that was moved on is set earlier by one thread, in its own heap, while another thread puts the old
 /// entry right. Whoever has set it sees a time to wake up at that is not later; it fires once, at its time.
 ///
-/// Fails with: an entry that was moved on getting its key without the timer's being told (`pop_due`); the new
-/// key in place before the entry is, and the entry not pushed (`set`); `is_entry` without the heap's number.
+/// Fails with: an entry that was moved on getting its key without the timer's being told (`pop_due`); the fast
+/// path of `set` not looking at the key.
 #[test]
 fn earlier_while_an_entry_is_moved_on() {
     check(|| {
@@ -136,7 +136,7 @@ fn earlier_while_an_entry_is_moved_on() {
 
 /// It is stopped while it expires: either the stop came first, or it has fired, and there is no third case.
 ///
-/// Fails with: `confirm` without the comparison of numbers; `stop` not changing the number.
+/// Fails with: `confirm` without the comparison of numbers; `reset` not changing the number.
 #[test]
 fn stopped_while_it_expires() {
     check(|| {
@@ -155,10 +155,32 @@ fn stopped_while_it_expires() {
     });
 }
 
+/// It is set again while it expires: whatever came of the first time, the second is not lost.
+///
+/// Fails with: `pop_due` taking the entry of what fires out without telling the timer.
+#[test]
+fn set_again_while_it_expires() {
+    check(|| {
+        let w = World::new();
+        w.set(0, 10);
+        let poller = thread::spawn({
+            let w = w.clone();
+            move || w.expire(10)
+        });
+        w.set(1, 20);
+        assert!(w.timers.next() <= 20);
+        poller.join().unwrap();
+        let before = w.fired.load(Ordering::Relaxed);
+        assert!(w.timers.any());
+        w.expire(20);
+        assert_eq!(w.fired.load(Ordering::Relaxed), before + 1);
+    });
+}
+
 /// It is stopped and set again while somebody clears what was stopped out of the heap: it keeps an entry, or
 /// gets a new one.
 ///
-/// Fails with: `drop_useless` not telling the timer; the fast path of `set` without the lock.
+/// Fails with: `drop_useless` not telling the timer.
 #[test]
 fn set_again_while_what_was_stopped_is_dropped() {
     check(|| {
