@@ -66,7 +66,8 @@ mod model {
         }
 
         fn put_p(&self) {
-            *self.idle.lock().unwrap() += 1;
+            let mut idle = self.idle.lock().unwrap();
+            *idle += 1;
             self.search.p_idle();
         }
     }
