@@ -277,6 +277,10 @@ pub(crate) fn run_main(page: usize, stack_size: usize, threads: usize, main: imp
         // SAFETY: within the mapping, which is page-aligned, zeros, and nobody else's.
         unsafe { P::init(ps.add(i), i as u32) };
     }
+    if threads == 1 {
+        // SAFETY: just made, and not in use.
+        unsafe { &*ps }.runq.set_alone();
+    }
     SCHED.ps.store(ps, Ordering::Relaxed);
     SCHED.nprocs.store(threads as u32, Ordering::Relaxed);
     let Ok(m) = M::first() else { rt::fatal("arch_prctl(ARCH_SET_FS) is refused", START_STATUS) };
