@@ -5,6 +5,8 @@
 //! poll cache.
 //! ARCHITECTURE.md has the others.
 
+#[cfg(all(feature = "rt", not(loom)))]
+pub use futex::RawLock;
 #[cfg(not(loom))]
 pub(crate) use futex::{Mutex, Spin};
 #[cfg(loom)]
@@ -80,15 +82,18 @@ mod futex {
         }
     }
 
-    /// A three-state futex lock (Drepper, "Futexes Are Tricky", mutex2).
-    pub(crate) struct RawFutex(AtomicU32);
+    /// A three-state futex lock (Drepper, "Futexes Are Tricky", mutex2) that blocks threads, not tasks, and whose
+    /// holder is not preempted: for a `#[global_allocator]` of your own, or what else tasks share for a few
+    /// instructions at a time. A task that parks while it holds one may deadlock the program; for all
+    /// other uses there is [`sync::Mutex`](crate::sync::Mutex).
+    pub struct RawLock(AtomicU32);
 
-    pub(crate) type Mutex<T> = lock_api::Mutex<RawFutex, T>;
+    pub(crate) type Mutex<T> = lock_api::Mutex<RawLock, T>;
 
     // SAFETY: `lock` returns only to the one thread that moved the word away from FREE.
-    unsafe impl lock_api::RawMutex for RawFutex {
+    unsafe impl lock_api::RawMutex for RawLock {
         #[allow(clippy::declare_interior_mutable_const)] // lock_api's way to spell `new`
-        const INIT: RawFutex = RawFutex(AtomicU32::new(FREE));
+        const INIT: RawLock = RawLock(AtomicU32::new(FREE));
         type GuardMarker = lock_api::GuardNoSend;
 
         // Neither is inlined: they are in many places, and none of those is hot.
@@ -155,7 +160,7 @@ mod futex {
         }
     }
 
-    impl RawFutex {
+    impl RawLock {
         #[inline(always)]
         fn take(&self) -> bool {
             self.0.compare_exchange(FREE, HELD, Ordering::Acquire, Ordering::Relaxed).is_ok()
