@@ -10,7 +10,7 @@ use super::schedule::begin_spinning;
 use super::stack::StackPool;
 use super::state::{SCHED, Threads, allp, poller, take_idle_p, wake_poller};
 use crate::lock::Mutex;
-use crate::timer::{Heap, Timers};
+use crate::timer::{Heap, Shard, Timers};
 use core::ptr;
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -38,13 +38,13 @@ fn share_timers(timers: &Timers) {
     }
     let len = allp().len();
     if len > 1
-        && let Ok(memory) = StackPool::map(len * size_of::<Heap>())
+        && let Ok(memory) = StackPool::map(len * size_of::<Shard>())
     {
-        let heaps = memory.cast::<Heap>();
+        let shards = memory.cast::<Shard>();
         // SAFETY: within the mapping, which is page-aligned, nobody else's, and never unmapped.
-        timers.use_heaps(unsafe {
-            (0..len).for_each(|i| heaps.add(i).write(Heap::new()));
-            core::slice::from_raw_parts(heaps, len)
+        timers.use_shards(unsafe {
+            (0..len).for_each(|i| shards.add(i).write(Shard(Heap::new())));
+            core::slice::from_raw_parts(shards, len)
         });
     }
     DONE.store(true, Ordering::Release);

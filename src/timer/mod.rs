@@ -175,8 +175,7 @@ impl Drop for Locked<'_> {
 /// No timer is set: what [`Timers::next`] says of empty heaps.
 pub const NEVER: i64 = i64::MAX;
 
-/// One heap, on cache lines of its own.
-#[repr(align(64))]
+/// One heap.
 pub(crate) struct Heap {
     /// The smallest key, readable without the lock: [`NEVER`] when empty. Changed under the lock.
     first: AtomicI64,
@@ -210,11 +209,15 @@ impl Heap {
     }
 }
 
+/// One of several heaps, on cache lines of its own.
+#[repr(align(64))]
+pub(crate) struct Shard(pub Heap);
+
 /// The timers of one poller.
 pub struct Timers {
     own: Heap,
     /// Several heaps to use instead of `own`, or null.
-    heaps: AtomicPtr<Heap>,
+    shards: AtomicPtr<Shard>,
     len: AtomicU32,
 }
 
@@ -228,43 +231,48 @@ impl Timers {
     #[cfg(not(loom))]
     /// One empty heap; memory is mapped with the first timer.
     pub const fn new() -> Timers {
-        Timers { own: Heap::new(), heaps: AtomicPtr::new(ptr::null_mut()), len: AtomicU32::new(1) }
+        Timers { own: Heap::new(), shards: AtomicPtr::new(ptr::null_mut()), len: AtomicU32::new(0) }
     }
 
     #[cfg(loom)]
     /// As above.
     pub fn new() -> Timers {
-        Timers { own: Heap::new(), heaps: AtomicPtr::new(ptr::null_mut()), len: AtomicU32::new(1) }
+        Timers { own: Heap::new(), shards: AtomicPtr::new(ptr::null_mut()), len: AtomicU32::new(0) }
     }
 
-    /// Uses these heaps, at least one, from now on. Before the first timer is set; calls with the same heaps
+    /// Uses these heaps instead of its own from now on. Before the first timer is set; calls with the same heaps
     /// may follow.
     #[cfg(any(feature = "rt", test))]
-    pub(crate) fn use_heaps(&self, heaps: &'static [Heap]) {
-        self.len.store(heaps.len() as u32, Ordering::Relaxed);
-        self.heaps.store(heaps.as_ptr().cast_mut(), Ordering::Release);
+    pub(crate) fn use_shards(&self, shards: &'static [Shard]) {
+        self.len.store(shards.len() as u32, Ordering::Relaxed);
+        self.shards.store(shards.as_ptr().cast_mut(), Ordering::Release);
     }
 
-    fn heaps(&self) -> &[Heap] {
-        let heaps = self.heaps.load(Ordering::Acquire);
-        if heaps.is_null() {
-            return core::slice::from_ref(&self.own);
+    fn shards(&self) -> &[Shard] {
+        let shards = self.shards.load(Ordering::Acquire);
+        if shards.is_null() {
+            return &[];
         }
-        // SAFETY: the slice given to `use_heaps`.
-        unsafe { core::slice::from_raw_parts(heaps, self.len.load(Ordering::Relaxed) as usize) }
+        // SAFETY: the slice given to `use_shards`.
+        unsafe { core::slice::from_raw_parts(shards, self.len.load(Ordering::Relaxed) as usize) }
+    }
+
+    /// The poller's own is one of them, and empty if there are others.
+    fn heaps(&self) -> impl Iterator<Item = &Heap> {
+        core::iter::once(&self.own).chain(self.shards().iter().map(|shard| &shard.0))
     }
 
     /// The earliest time (absolute ns) at which something may have to fire, or [`NEVER`]. May be
     /// earlier than the true one (a timer that was moved on, or stopped), never later.
     #[inline]
     pub fn next(&self) -> i64 {
-        self.heaps().iter().map(|heap| heap.first.load(Ordering::SeqCst)).fold(NEVER, i64::min)
+        self.heaps().map(|heap| heap.first.load(Ordering::SeqCst)).fold(NEVER, i64::min)
     }
 
     /// Whether a timer is set. Drops what was stopped from the tops of the heaps for that, so it costs
     /// their locks: [`Timers::next`] is for where "maybe" will do.
     pub fn any(&self) -> bool {
-        self.heaps().iter().any(|heap| {
+        self.heaps().any(|heap| {
             if heap.first.load(Ordering::SeqCst) == NEVER {
                 return false;
             }
@@ -324,8 +332,8 @@ impl Timers {
                 return Ok(false);
             }
         }
-        let heaps = self.heaps();
-        let heap = &heaps[shard.checked_rem(heaps.len()).unwrap_or(0)];
+        let shards = self.shards();
+        let heap = shards.get(shard % shards.len().max(1)).map_or(&self.own, |shard| &shard.0);
         let mut entries = heap.entries.lock();
         let room = entries.make_room(kernel, drop_useless);
         let mut locked = t.lock();
@@ -362,14 +370,13 @@ impl Timers {
     /// # Safety
     /// `context` must be what the callbacks of these timers expect.
     pub unsafe fn expire(&self, now: i64, context: *mut ()) {
-        let heaps = self.heaps();
         loop {
             // The heap that is due first, and how far before another one is.
-            let (mut at, mut first, mut second) = (0, NEVER, NEVER);
-            for (i, heap) in heaps.iter().enumerate() {
+            let (mut next, mut first, mut second) = (&self.own, NEVER, NEVER);
+            for heap in self.heaps() {
                 let time = heap.first.load(Ordering::Relaxed);
                 if time < first {
-                    (at, second, first) = (i, first, time);
+                    (next, second, first) = (heap, first, time);
                 } else {
                     second = second.min(time);
                 }
@@ -378,7 +385,7 @@ impl Timers {
                 return;
             }
             let until = second.min(now);
-            while let Some((timer, fire, seq)) = pop_due(&heaps[at], until) {
+            while let Some((timer, fire, seq)) = pop_due(next, until) {
                 // SAFETY: a timer is never freed (contract of `set`), and its callback gets what it expects.
                 unsafe { fire(timer, seq, context) };
             }
