@@ -13,6 +13,7 @@
 //! A thread without work becomes *the* poller, if there is none, and blocks there without a P. The
 //! others sleep. What the poll brings is run by that same thread.
 
+use super::blocking::back_from_call;
 use super::g::{Gp, Status};
 use super::m::{After, M};
 use super::p::P;
@@ -26,7 +27,6 @@ use super::{overflow, sysmon, task};
 use crate::arch::switch;
 use crate::poll::Waiter;
 use crate::rt;
-use core::ptr;
 use core::sync::atomic::Ordering;
 
 /// Sleeps until there is a P to run (Go: `stopm`).
@@ -80,7 +80,9 @@ pub(super) fn begin_spinning(m: &M) {
 fn find_runnable(m: &'static M) -> Gp {
     loop {
         let Some(p) = m.p.get() else {
-            stopm(m);
+            if !back_from_call(m) {
+                stopm(m);
+            }
             continue;
         };
         if p.tick() {
@@ -213,7 +215,7 @@ pub(super) fn acquirep(m: &'static M, p: &'static P) {
     {
         (monitor.wake)();
     }
-    p.m.store(ptr::from_ref(m).cast_mut(), Ordering::Relaxed);
+    p.owner.acquire(m);
     m.p.set(Some(p));
 }
 
