@@ -65,9 +65,7 @@ impl<T> Owner<T> {
     pub fn exit(&self, thread: &'static T) -> bool {
         // Relaxed: the tag is still there, so nobody but this thread has touched the P.
         let thread_word = ptr::from_ref(thread).cast_mut();
-        self.word
-            .compare_exchange(tagged(thread), thread_word, Ordering::Relaxed, Ordering::Relaxed)
-            .is_ok()
+        self.word.compare_exchange(tagged(thread), thread_word, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
     /// The call that its thread is in.
@@ -79,9 +77,7 @@ impl<T> Owner<T> {
     /// Takes the P from the thread that is in `call`, or in another by now, which is as good. `false`: it is
     /// back.
     pub fn retake(&self, call: Call<T>) -> bool {
-        self.word
-            .compare_exchange(call.word, ptr::null_mut(), Ordering::Acquire, Ordering::Relaxed)
-            .is_ok()
+        self.word.compare_exchange(call.word, ptr::null_mut(), Ordering::Acquire, Ordering::Relaxed).is_ok()
     }
 
     /// The thread that has it and is in no call, or null.
@@ -160,7 +156,8 @@ mod model {
 
     fn check(calls: u32, looks: u32) {
         loom::model(move || {
-            let world = Arc::new(World { owner: Owner::new(), p: UnsafeCell::new(0), idle: Mutex::new(false) });
+            let world =
+                Arc::new(World { owner: Owner::new(), p: UnsafeCell::new(0), idle: Mutex::new(false) });
             world.owner.acquire(&THREADS[0]);
             let monitor = {
                 let world = world.clone();

@@ -27,6 +27,7 @@ use super::{overflow, sysmon, task};
 use crate::arch::switch;
 use crate::poll::Waiter;
 use crate::rt;
+use core::ptr;
 use core::sync::atomic::Ordering;
 
 /// Sleeps until there is a P to run (Go: `stopm`).
@@ -241,6 +242,7 @@ fn poll_without_p(m: &'static M) -> Option<Gp> {
 pub(super) fn schedule(m: &'static M) -> ! {
     loop {
         let g = find_runnable(m);
+        debug_assert!(m.p.get().is_some_and(|p| ptr::eq(p.owner.running(), m)), "a P of another thread");
         if m.spinning.get() {
             resetspinning(m);
         }
