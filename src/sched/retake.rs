@@ -73,13 +73,15 @@ pub(super) fn retake(now: i64) -> Calls {
         let Some(call) = p.owner.in_call() else { continue };
         let lasts = now - p.seen.call_since(call.number, now);
         let needed = is_needed(p);
-        // One by one the calls of a task may be short, and yet its turn long over.
-        let over = lasts >= QUICK || now - p.seen.since() >= SLICE;
-        if over && (needed || lasts >= SLICE) {
+        let blocks = lasts >= QUICK && needed;
+        // One by one the calls of a task may be short, and yet its turn long over: it is not preempted in
+        // a call, and this look may never find it elsewhere.
+        let hogs = now - p.seen.since() >= SLICE && any_waits(p);
+        if blocks || hogs || lasts >= SLICE {
             if p.owner.retake(call) {
                 count(&p.counts.retakes); // nobody else's now
                 (threads.handoff)(p);
-                if needed {
+                if blocks {
                     calls = Calls::Blocked;
                 }
             }
@@ -90,10 +92,15 @@ pub(super) fn retake(now: i64) -> Calls {
     calls
 }
 
-/// Whether anybody could use this P: its own tasks, or a poll, or whoever makes a task runnable next.
+/// Whether anybody could use this P: tasks that wait, a poll, or whoever makes a task runnable next.
 /// Otherwise it stays with its thread for [`SLICE`], which spares that the search for another.
 fn is_needed(p: &P) -> bool {
-    !p.runq.is_empty() || unpolled() || SCHED.search.all_busy()
+    any_waits(p) || unpolled() || SCHED.search.all_busy()
+}
+
+/// Whether a task waits for this P, or for any.
+fn any_waits(p: &P) -> bool {
+    !p.runq.is_empty() || SCHED.runq_size.load(Ordering::Relaxed) != 0
 }
 
 /// When the monitor looks at a busy program next. Each look costs some microseconds, so the quick pace is
@@ -126,13 +133,14 @@ impl Pace {
             self.quick -= 1;
             return QUICK;
         }
+        let delay = (self.delay * 2).min(if soon { SHORT } else { LONG });
         // Not twice in a row: it is another call, or it would be none in question.
-        if calls == Calls::InQuestion && !mem::replace(&mut self.early, true) {
+        if calls == Calls::InQuestion && delay > SHORT && !mem::replace(&mut self.early, true) {
             return QUICK;
         }
         self.early = false;
-        self.delay = (self.delay * 2).min(if soon { SHORT } else { LONG });
-        self.delay
+        self.delay = delay;
+        delay
     }
 }
 
@@ -159,6 +167,7 @@ mod tests {
         let mut pace = Pace::new();
         pace.idle();
         assert_eq!(delays(&mut pace, 4, InQuestion), [QUICK, LONG, QUICK, LONG]);
+        assert_eq!([0; 3].map(|_| pace.busy(InQuestion, true)), [SHORT; 3]);
     }
 
     #[test]
