@@ -3,7 +3,7 @@
 
 use super::dump::count;
 use super::p::P;
-use super::state::{SCHED, allp, threads, unpolled};
+use super::state::{SCHED, allp, threads};
 use super::sysmon::SLICE;
 use core::mem;
 use core::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -65,14 +65,16 @@ pub(super) enum Calls {
     Blocked,
 }
 
-/// Takes Ps from threads that stay in a call, and hands them on (Go: `retake`).
+/// Takes Ps from threads that stay in a call, and hands them on (Go: `retake`). One that nobody needs, for
+/// no task waits and there are idle ones for those to come, stays with its thread for [`SLICE`], which
+/// spares that the search for another.
 pub(super) fn retake(now: i64) -> Calls {
     let Some(threads) = threads() else { return Calls::Fine };
     let mut calls = Calls::Fine;
     for p in allp() {
         let Some(call) = p.owner.in_call() else { continue };
         let lasts = now - p.seen.call_since(call.number, now);
-        let needed = is_needed(p);
+        let needed = any_waits(p) || SCHED.search.all_busy();
         let blocks = lasts >= QUICK && needed;
         // One by one the calls of a task may be short, and yet its turn long over: it is not preempted in
         // a call, and this look may never find it elsewhere.
@@ -90,12 +92,6 @@ pub(super) fn retake(now: i64) -> Calls {
         }
     }
     calls
-}
-
-/// Whether anybody could use this P: tasks that wait, a poll, or whoever makes a task runnable next.
-/// Otherwise it stays with its thread for [`SLICE`], which spares that the search for another.
-fn is_needed(p: &P) -> bool {
-    any_waits(p) || unpolled() || SCHED.search.all_busy()
 }
 
 /// Whether a task waits for this P, or for any.

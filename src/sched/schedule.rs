@@ -227,6 +227,7 @@ fn poll_without_p(m: &'static M) -> Option<Gp> {
         return None;
     }
     (poller.poll)(-1); // the woken are in the global queue
+    SCHED.polls.store(polls().wrapping_add(1), Ordering::Relaxed);
     SCHED.polling.store(false, Ordering::SeqCst);
     let p = take_idle_p()?;
     acquirep(m, p);

@@ -103,10 +103,11 @@ unsafe extern "C" fn monitor(_: *mut u8) -> ! {
         let _ = nanosleep(&Timespec::from_nanos(delay), None);
         let now = nanotime();
         NOW.store(now, Ordering::Relaxed);
-        let (mut moved, mut busy) = (false, 0);
+        let (mut moved, mut busy, mut calls) = (false, 0, 0);
         for p in state::allp() {
             moved |= p.seen.look(p, now);
             busy += p.owner.is_some() as usize;
+            calls += p.owner.in_call().is_some() as usize;
         }
         if busy == 0 && !moved {
             idle_looks += 1;
@@ -123,8 +124,10 @@ unsafe extern "C" fn monitor(_: *mut u8) -> ! {
             polls = state::polls();
             last_poll = now;
         }
-        // A busy thread polls between so many tasks, which is soon unless each of them takes long.
-        let late = busy == state::allp().len() && now - last_poll >= IO_SLICE && state::poller().is_some();
+        // A busy thread polls between so many tasks, which is soon unless each of them takes long; one that
+        // is in a call may be the last that was not asleep.
+        let hidden = calls > 0 || busy == state::allp().len();
+        let late = hidden && now - last_poll >= IO_SLICE && state::unpolled();
         if late {
             schedule::poll_for_others();
         }
