@@ -1,7 +1,7 @@
 //! Opening files below the root, and nowhere else; and reading them.
 //!
 //! All of that is mostly quick, and may wait for a disk: hence each use of the kernel here is within
-//! [`syscall`], about 10 ns. Asking it whether it would wait is no better. `preadv2` with `RWF_NOWAIT` takes
+//! [`syscall`], about 15 ns. Asking it whether it would wait is no better. `preadv2` with `RWF_NOWAIT` takes
 //! 25 ns longer than `pread64` for a cached page (Linux 6.18, ext4), and tmpfs refuses it; `openat2` with
 //! `RESOLVE_CACHED` takes no longer, but for what it cannot tell, as names that tmpfs does not have,
 //! everything is done twice.
