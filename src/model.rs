@@ -7,9 +7,11 @@ mod fdmutex;
 mod join;
 #[path = "sched/owner.rs"]
 mod owner;
+#[path = "sched/role.rs"]
+mod role;
 #[path = "sched/runq.rs"]
 pub(crate) mod runq;
 #[path = "sched/search.rs"]
-mod search;
+pub(crate) mod search;
 #[path = "sync/models.rs"]
 mod sync;

@@ -32,7 +32,7 @@
 //! * sleeper: count itself, then load the wake flag / eater of a break event: load the count after
 //!   the flag was set ([`Netpoll::break_`]).
 //!
-//! Lock order: descriptor < timers < poll cache. No lock is held while a task is readied or parked.
+//! Lock order: descriptor < heap of timers < timer, and descriptor < poll cache. No lock is held while a task is readied or parked.
 
 mod cache;
 mod deadline;
@@ -107,6 +107,11 @@ pub trait Scheduler {
 
     /// Makes a parked task runnable (Go: `goready`). Called without locks, from any thread.
     fn ready(&self, waiter: Self::Waiter);
+
+    /// Which of the poller's heaps a timer goes into that the calling thread sets. A bare poller has one.
+    fn shard(&self) -> usize {
+        0
+    }
 }
 
 /// Why a wait ended without an edge, or an operation of the poller failed.

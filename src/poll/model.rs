@@ -334,6 +334,32 @@ fn two_timers_and_a_sleeper() {
     });
 }
 
+/// I13: a time that an earlier sleep was to end at is not taken for that of the one that begins.
+///
+/// Fails with: `poll_until` not set back behind the sleep; `wake_for_timer` leaving out times it should not.
+#[test]
+fn a_timer_and_a_sleeper_that_slept_before() {
+    check(|| {
+        let p = poller(Os { until: Some(40), ..Os::default() });
+        p.open(10).unwrap();
+        let other = p.open(11).unwrap().index;
+        p.set_deadline(pd(&p), Side::Both, Some(50)).unwrap();
+        let event = input(&p);
+        p.kernel.events.lock().unwrap().push(event);
+        p.netpoll(-1).unwrap(); // would have slept until 50
+        p.set_deadline(pd(&p), Side::Both, Some(200)).unwrap();
+        p.kernel.now.store(60, Ordering::Relaxed);
+        p.netpoll(0).unwrap(); // moves the entry on
+        let setter = spawn(&p, move |p| {
+            p.set_deadline(p.cache.get(other).unwrap(), Side::Read, Some(100)).unwrap();
+        });
+        while !p.kernel.slept_until.load(Ordering::Relaxed) {
+            p.netpoll(-1).unwrap();
+        }
+        setter.join().unwrap();
+    });
+}
+
 /// M4, I8: two threads publish work, by no more than a release store, and break. The poll that sleeps
 /// returns to see the work of both, also of the one whose break was merged with the other's.
 ///

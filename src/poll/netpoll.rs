@@ -4,12 +4,12 @@ use super::cache::PollCache;
 use super::desc::{NIL, WAIT, info};
 use super::stats::{Counts, Stats};
 use super::{Error, Kernel, Mode, PollDesc, Scheduler, Waiter, WakeList};
-use crate::atomic::{AtomicI32, AtomicU32, Ordering};
+use crate::atomic::{AtomicI32, AtomicI64, AtomicU32, Ordering};
 use crate::lock::Mutex;
 use crate::sys::Call;
 use crate::sys::epoll::{CtlOp, EpollEvent, EpollFlags};
 use crate::sys::{Errno, RawFd};
-use crate::timer::Timers;
+use crate::timer::{NEVER, Timers};
 use core::mem::MaybeUninit;
 
 /// Events taken from the kernel at once (Go's figure).
@@ -37,6 +37,9 @@ pub struct Netpoll<K: Kernel, S: Scheduler> {
     wake_sig: AtomicU32,
     /// Polls that block, or are about to.
     sleepers: AtomicU32,
+    /// If there is one of these: the latest time it sleeps until (Go: `pollUntil`). [`NEVER`] also while
+    /// that is unknown.
+    poll_until: AtomicI64,
     /// Tasks parked here (Go: `netpollWaiters`).
     pub(super) waiters: AtomicU32,
     /// The errno that ended the poller, or 0.
@@ -73,6 +76,7 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
             init_lock: Mutex::new(()),
             wake_sig: AtomicU32::new(0),
             sleepers: AtomicU32::new(0),
+            poll_until: AtomicI64::new(NEVER),
             waiters: AtomicU32::new(0),
             failed: AtomicI32::new(0),
             cache: PollCache::new(),
@@ -92,6 +96,7 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
             init_lock: Mutex::new(()),
             wake_sig: AtomicU32::new(0),
             sleepers: AtomicU32::new(0),
+            poll_until: AtomicI64::new(NEVER),
             waiters: AtomicU32::new(0),
             failed: AtomicI32::new(0),
             cache: PollCache::new(),
@@ -101,6 +106,7 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
         for word in [&netpoll.wake_sig, &netpoll.sleepers, &netpoll.waiters] {
             word.store(0, Ordering::SeqCst);
         }
+        netpoll.poll_until.store(NEVER, Ordering::SeqCst);
         netpoll
     }
 
@@ -115,7 +121,7 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
     }
 
     /// The timers that [`Netpoll::netpoll`] sleeps for and fires: the deadlines', and any the scheduler
-    /// adds. After [`Timers::set`] returned `true`, call [`Netpoll::wake_for_timer`].
+    /// adds. After [`Timers::set`] returned `true`, call [`Netpoll::wake_for_timer`] with the same time.
     pub fn timers(&self) -> &Timers {
         &self.timers
     }
@@ -194,8 +200,6 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
             pd.semaphore(Mode::Write).swap(NIL, Ordering::SeqCst);
             pd.fd.store(fd, Ordering::SeqCst);
             pd.publish(0, !0 >> (64 - info::GENERATION));
-            d.rseq = d.rseq.wrapping_add(1);
-            d.wseq = d.wseq.wrapping_add(1);
             d.rd = 0;
             d.wd = 0;
         }
@@ -241,8 +245,8 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
     /// those whose deadline passed, and what [`Netpoll::adjust_waiters`] must be given once they are
     /// runnable: earlier, and somebody who looks for a deadlock would see neither waiters nor runnables.
     ///
-    /// May return empty before its time: after a [`Netpoll::break_`], a signal, or a timer that was
-    /// moved. Call it again with what is left.
+    /// May return empty before its time: after a [`Netpoll::break_`], a signal, or for a timer
+    /// that was moved or stopped. Call it again with what is left.
     ///
     /// # Errors
     /// [`Error::Os`]: the poller could not be made, or has failed for good (its descriptor was closed
@@ -303,13 +307,18 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
         let delay = if self.wake_sig.load(Ordering::SeqCst) != 0 {
             self.clear_break(); // a break from before; its edge may linger
             0
-        } else if next == crate::timer::NEVER {
+        } else if next == NEVER {
             delay
         } else {
+            self.poll_until.store(next, Ordering::SeqCst);
             let left = (next - now.unwrap_or_else(|| self.kernel.nanotime())).max(0);
             if delay < 0 { left } else { delay.min(left) }
         };
         let n = self.epoll_wait(events, delay);
+        if next != NEVER {
+            // Before it stops counting: the time would be taken for another poll's.
+            self.poll_until.store(NEVER, Ordering::SeqCst);
+        }
         self.sleepers.fetch_sub(1, Ordering::SeqCst);
         n
     }
@@ -415,11 +424,19 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
         self.wake_sig.swap(0, Ordering::SeqCst);
     }
 
-    /// After an earlier timer was set: wakes a poll that sleeps past it.
+    /// After a timer was set for `when`: wakes a poll that would sleep past it (Go: `wakeNetPoller`).
+    ///
+    /// A poll that is waking up at this moment is not told: whoever called it must poll again, or see to
+    /// it that somebody does.
     #[inline]
-    pub fn wake_for_timer(&self) {
-        if self.sleepers.load(Ordering::SeqCst) != 0 {
-            let _ = self.break_(); // a sleeper has made the poller
+    pub fn wake_for_timer(&self, when: i64) {
+        match self.sleepers.load(Ordering::SeqCst) {
+            0 => {}
+            // With several the time may be that of another than sleeps longest.
+            1 if self.poll_until.load(Ordering::SeqCst) <= when => {}
+            _ => {
+                let _ = self.break_(); // a sleeper has made the poller
+            }
         }
     }
 

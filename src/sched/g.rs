@@ -3,8 +3,10 @@
 use super::join::JoinWord;
 use crate::arch::Context;
 use crate::poll::{Waiter, WakeList};
+use crate::timer::Timer;
 use core::cell::{Cell, UnsafeCell};
 use core::fmt;
+use core::mem::offset_of;
 use core::num::NonZeroU64;
 use core::ops::Deref;
 use core::ptr::NonNull;
@@ -75,9 +77,13 @@ pub(crate) struct G {
     /// The next in the list of all tasks there ever were.
     pub alllink: AtomicPtr<G>,
     pub stack: Stack,
+    /// For the one wait with a deadline that a task can be in.
+    pub timer: Timer,
+    /// What it waits by then, for the timer's callback.
+    pub waits_by: Cell<*const ()>,
 }
 
-// SAFETY: `context`, `schedlink` and `id` belong to whoever owns the task at the moment (the run queue
+// SAFETY: `context`, `schedlink`, `waits_by` and `id` belong to whoever owns the task at the moment (the run queue
 // it is in, the thread it runs on, the object it is parked on), which is one party at a time.
 unsafe impl Sync for G {}
 
@@ -93,6 +99,8 @@ impl G {
             since: AtomicI64::new(0),
             alllink: AtomicPtr::new(core::ptr::null_mut()),
             stack,
+            timer: Timer::unbound(),
+            waits_by: Cell::new(core::ptr::null()),
         }
     }
 
@@ -151,6 +159,21 @@ impl Gp {
 
     pub fn as_ptr(self) -> *mut G {
         self.0.as_ptr()
+    }
+
+    /// Its timer, by a pointer to all of the task.
+    pub fn timer(self) -> NonNull<Timer> {
+        // SAFETY: within the `G`.
+        unsafe { self.0.byte_add(offset_of!(G, timer)).cast() }
+    }
+
+    /// The task whose timer this is.
+    ///
+    /// # Safety
+    /// The pointer is from [`Gp::timer`].
+    pub unsafe fn of_timer(timer: NonNull<Timer>) -> Gp {
+        // SAFETY: within the same `G` (contract).
+        Gp(unsafe { timer.byte_sub(offset_of!(G, timer)).cast() })
     }
 }
 

@@ -9,7 +9,8 @@
 //! | file | what |
 //! |---|---|
 //! | `g.rs`, `m.rs`, `p.rs` | the control blocks of tasks, threads, and what a thread runs tasks with |
-//! | `runq.rs`, `search.rs`, `owner.rs` | a P's run queue; who looks for work; who has a P |
+//! | `runq.rs`, `search.rs` | a P's run queue; who looks for work |
+//! | `owner.rs`, `role.rs` | who has a P; who blocks in the poller |
 //! | `proc.rs` | park and ready, new and dead tasks, the queues |
 //! | `schedule.rs` | the loop of a thread: what runs next, and who sleeps, polls or looks for work |
 //! | `state.rs` | what all threads share: idle Ps and threads, the queue of all |
@@ -21,6 +22,7 @@
 //! | `stack.rs`, `overflow.rs` | stacks, and what happens at their end |
 //! | `sema.rs` | semaphores that park |
 //! | `poller.rs` | the poller's view of this scheduler, and the one poller |
+//! | `freelist.rs` | slots that are used again and again |
 //! | `dump.rs` | counts, and a list of all tasks |
 //!
 //! Several threads, the monitor and the poller are each reached through a table of functions
@@ -28,15 +30,17 @@
 
 mod blocking;
 mod dump;
+pub(crate) mod freelist;
 pub(crate) mod g;
 mod join;
 mod m;
 mod overflow;
 mod owner;
-mod p;
+pub(crate) mod p;
 pub(crate) mod poller;
 pub(crate) mod proc;
 mod retake;
+mod role;
 mod runq;
 pub(crate) mod schedule;
 mod scope;

@@ -1,6 +1,7 @@
 //! `P`: what a thread needs to run tasks, one for each that may run at once.
 
 use super::dump::{Counts, count};
+use super::freelist::FreeList;
 use super::g::{GList, Gp};
 use super::m::M;
 use super::owner::Owner;
@@ -35,6 +36,10 @@ pub(crate) struct P {
     gfree_len: Cell<u32>,
     /// The thread that has it.
     pub owner: Owner<M>,
+    /// Its number, from 0.
+    pub id: Cell<u32>,
+    /// Free slots of [`time::Timer`](crate::time::Timer).
+    pub timers: FreeList,
     /// In the list of idle ones.
     pub link: Cell<Option<&'static P>>,
     pub counts: Counts,
@@ -48,13 +53,15 @@ pub(crate) struct P {
 unsafe impl Sync for P {}
 
 impl P {
-    /// Makes a P of zeros, which are one without tasks and without a thread: 2 KiB need not be written.
+    /// Makes P number `id` of zeros, which are one without tasks and without a thread: 2 KiB need not be written.
     ///
     /// # Safety
     /// `p` must be aligned and point at zeroed memory that nobody else uses.
-    pub unsafe fn init(p: *mut P) {
+    pub unsafe fn init(p: *mut P, id: u32) {
         // SAFETY: contract; null pointers are `None`, and every other field is a number.
-        unsafe { &*p }.looked();
+        let p = unsafe { &*p };
+        p.id.set(id);
+        p.looked();
     }
 
     /// The next task of its own queue (Go: `runqget`). Owner only, as all below.

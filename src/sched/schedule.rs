@@ -46,7 +46,7 @@ fn stopm(m: &'static M) {
 
 /// Everybody waits for somebody else (Go: `checkdead`). With the lock held, by a thread about to sleep.
 fn checkdead(idle: &Idle) {
-    let polling = SCHED.polling.load(Ordering::SeqCst);
+    let polling = SCHED.role.taken();
     if 1 + idle.nm - idle.nmidle > polling as u32 || SCHED.runq_size.load(Ordering::Relaxed) != 0 {
         return;
     }
@@ -128,7 +128,7 @@ fn look_around(p: &P) {
 /// Polls without blocking, unless somebody polls already or nobody waits; whether tasks were woken.
 fn poll_now() -> Option<bool> {
     let poller = poller()?;
-    if SCHED.polling.load(Ordering::Relaxed) || SCHED.polling_now.swap(true, Ordering::SeqCst) {
+    if SCHED.role.taken() || SCHED.polling_now.swap(true, Ordering::SeqCst) {
         return None;
     }
     SCHED.polls.store(polls().wrapping_add(1), Ordering::Relaxed);
@@ -223,12 +223,12 @@ pub(super) fn acquirep(m: &'static M, p: &'static P) {
 /// Becomes the poller, if there is none and there is something to wait for.
 fn poll_without_p(m: &'static M) -> Option<Gp> {
     let poller = poller()?;
-    if SCHED.polling.swap(true, Ordering::SeqCst) {
+    if !SCHED.role.begin() {
         return None;
     }
     (poller.poll)(-1); // the woken are in the global queue
     SCHED.polls.store(polls().wrapping_add(1), Ordering::Relaxed);
-    SCHED.polling.store(false, Ordering::SeqCst);
+    SCHED.role.end();
     let p = take_idle_p()?;
     acquirep(m, p);
     p.looked(); // and need not again for a while
@@ -280,7 +280,11 @@ pub(crate) fn run_main(page: usize, stack_size: usize, threads: usize, main: imp
     let ps = ps.cast::<P>();
     for i in 0..threads {
         // SAFETY: within the mapping, which is page-aligned, zeros, and nobody else's.
-        unsafe { P::init(ps.add(i)) };
+        unsafe { P::init(ps.add(i), i as u32) };
+    }
+    if threads == 1 {
+        // SAFETY: just made, and not in use.
+        unsafe { &*ps }.runq.set_alone();
     }
     SCHED.ps.store(ps, Ordering::Relaxed);
     SCHED.nprocs.store(threads as u32, Ordering::Relaxed);

@@ -6,7 +6,7 @@
 
 use super::g::{Gp, WaitReason};
 use super::proc::{getg, gopark, goready};
-use crate::lock::Mutex;
+use crate::lock::Spin;
 use core::cell::Cell;
 use core::ptr;
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -17,7 +17,7 @@ const ROWS: usize = 61;
 struct Row {
     /// Tasks in the queue, or about to be.
     waiting: AtomicU32,
-    queue: Mutex<Queue>,
+    queue: Spin<Queue>,
 }
 
 struct Queue {
@@ -38,7 +38,7 @@ struct Waiter {
 }
 
 static TABLE: [Row; ROWS] = [const {
-    Row { waiting: AtomicU32::new(0), queue: Mutex::new(Queue { head: ptr::null(), tail: ptr::null() }) }
+    Row { waiting: AtomicU32::new(0), queue: Spin::new(Queue { head: ptr::null(), tail: ptr::null() }) }
 }; ROWS];
 
 fn row(word: &AtomicU32) -> &'static Row {
@@ -98,8 +98,13 @@ pub(crate) fn semrelease(word: &AtomicU32) {
 
 /// Gives a unit back; returns a task that waited for it, for the caller to ready.
 pub(crate) fn semrelease_one(word: &AtomicU32) -> Option<Gp> {
-    let row = row(word);
     word.fetch_add(1, Ordering::SeqCst);
+    semwake(word)
+}
+
+/// Behind a unit that was added (`SeqCst`) to `word`: a task that waited for it, for the caller to ready.
+pub(crate) fn semwake(word: &AtomicU32) -> Option<Gp> {
+    let row = row(word);
     if row.waiting.load(Ordering::SeqCst) == 0 {
         return None;
     }

@@ -4,9 +4,11 @@
 use super::g::{GList, GQueue, Gp};
 use super::m::M;
 use super::p::P;
+use super::role::Role;
 use super::search::Search;
 use super::stack::StackPool;
 use crate::lock::Mutex;
+use crate::timer::Timers;
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 
@@ -41,6 +43,8 @@ pub(super) struct Threads {
     pub handoff: fn(&'static P),
     /// Takes work from another P.
     pub steal: fn(&M, &P) -> Option<Gp>,
+    /// Has the poller use a heap of timers for each P.
+    pub share_timers: fn(&Timers),
 }
 
 /// What all threads share.
@@ -52,8 +56,8 @@ pub(super) struct Sched {
     /// all others.
     pub urgent: AtomicUsize,
     pub search: Search,
-    /// A thread blocks in the poller.
-    pub polling: AtomicBool,
+    /// Who blocks in the poller.
+    pub role: Role,
     /// A thread polls without blocking (Go: `pollingNet`).
     pub polling_now: AtomicBool,
     /// Counts polls, for the monitor (Go: `lastpoll`, which is a time). May miss some.
@@ -91,7 +95,7 @@ pub(super) static SCHED: Sched = Sched {
     runq_size: AtomicUsize::new(0),
     urgent: AtomicUsize::new(0),
     search: Search::new(),
-    polling: AtomicBool::new(false),
+    role: Role::new(),
     polling_now: AtomicBool::new(false),
     polls: AtomicU32::new(0),
     poller: AtomicPtr::new(ptr::null_mut()),
@@ -196,7 +200,7 @@ pub(super) fn poller() -> Option<&'static Poller> {
 
 /// Whether a poll could wake somebody, and no thread waits in one.
 pub(super) fn unpolled() -> bool {
-    poller().is_some() && !SCHED.polling.load(Ordering::SeqCst)
+    poller().is_some() && !SCHED.role.taken()
 }
 
 /// For the monitor: changes with every poll.

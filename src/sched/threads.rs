@@ -7,9 +7,12 @@ use super::m::M;
 use super::p::{P, task};
 use super::runq::RunQueue;
 use super::schedule::begin_spinning;
+use super::stack::StackPool;
 use super::state::{SCHED, Threads, allp, take_idle_p, unpolled, wake_poller};
+use crate::lock::Mutex;
+use crate::timer::{Heap, Shard, Timers};
 use core::ptr;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 /// Rounds over all Ps of a thread that looks for work (Go's figure); in the last one it takes `next`,
 /// too.
@@ -19,7 +22,33 @@ const STEAL_ROUNDS: u32 = 4;
 /// thread is about to run it, with the cache warm.
 const STEAL_PATIENCE: u32 = 75;
 
-pub(super) static THREADS: Threads = Threads { wake, handoff, steal };
+pub(super) static THREADS: Threads = Threads { wake, handoff, steal, share_timers };
+
+/// Gives the poller a heap of timers for each P, once, before there is a timer. If there is no memory for
+/// them the poller's own serves all.
+fn share_timers(timers: &Timers) {
+    static DONE: AtomicBool = AtomicBool::new(false);
+    static DOING: Mutex<()> = Mutex::new(());
+    if DONE.load(Ordering::Acquire) {
+        return;
+    }
+    let _doing = DOING.lock();
+    if DONE.load(Ordering::Relaxed) {
+        return;
+    }
+    let len = allp().len();
+    if len > 1
+        && let Ok(memory) = StackPool::map(len * size_of::<Shard>())
+    {
+        let shards = memory.cast::<Shard>();
+        // SAFETY: within the mapping, which is page-aligned, nobody else's, and never unmapped.
+        timers.use_shards(unsafe {
+            (0..len).for_each(|i| shards.add(i).write(Shard(Heap::new())));
+            core::slice::from_raw_parts(shards, len)
+        });
+    }
+    DONE.store(true, Ordering::Release);
+}
 
 /// There is new work (Go: `wakep`).
 #[cold]

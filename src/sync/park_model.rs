@@ -110,12 +110,7 @@ impl Claim {
         set_timer(n, Timer::Armed(&raw const self.word as usize));
         park(reason, release);
         let wake = self.word.wake();
-        let stopped = set_timer(n, Timer::Idle) != Timer::Idle;
-        if wake != Wake::TimedOut && !stopped {
-            while !self.word.expired_late() {
-                thread::yield_now();
-            }
-        }
+        set_timer(n, Timer::Idle); // waits for a callback that has begun
         wake
     }
 }
@@ -128,9 +123,10 @@ pub(super) fn deadline_passes(n: usize) {
     }
     if let Timer::Armed(at) = *timer {
         *timer = Timer::Idle;
+        // SAFETY: under the timer's lock, for which the task waits before it leaves its frame.
+        let won = unsafe { &*(at as *const ClaimWord) }.expire();
         drop(timer);
-        // SAFETY: taken out of the table, so the task waits for `expire` to end before it leaves.
-        if unsafe { &*(at as *const ClaimWord) }.expire() {
+        if won {
             goready(Gp(n));
         }
     }

@@ -13,8 +13,6 @@ use core::ptr;
 /// Who may ready a task: the first to claim it.
 pub(super) struct ClaimWord {
     state: AtomicU32,
-    /// The timer's callback lost, and will not touch this frame again.
-    late: AtomicU32,
 }
 
 const WAITING: u32 = u32::MAX;
@@ -23,7 +21,7 @@ const NO_TIMER: u32 = u32::MAX - 2;
 
 impl ClaimWord {
     pub fn new() -> ClaimWord {
-        ClaimWord { state: AtomicU32::new(WAITING), late: AtomicU32::new(0) }
+        ClaimWord { state: AtomicU32::new(WAITING) }
     }
 
     /// For the party called `number`; `true`: the task is its to ready.
@@ -32,13 +30,9 @@ impl ClaimWord {
         self.state.compare_exchange(WAITING, number, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
-    /// For the timer's callback, which must not look at the frame again if this is `false`.
+    /// For the timer's callback; `true`: the task is its to ready.
     pub fn expire(&self) -> bool {
-        let won = self.claim(TIMED_OUT);
-        if !won {
-            self.late.store(1, Ordering::Release);
-        }
-        won
+        self.claim(TIMED_OUT)
     }
 
     /// For the task itself, when there is no timer.
@@ -54,11 +48,6 @@ impl ClaimWord {
             NO_TIMER => Wake::NoTimer,
             number => Wake::Claimed(number),
         }
-    }
-
-    /// The callback has lost and gone.
-    pub fn expired_late(&self) -> bool {
-        self.late.load(Ordering::Acquire) != 0
     }
 }
 
