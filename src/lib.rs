@@ -36,7 +36,7 @@
 //! | who | uses |
 //! |---|---|
 //! | a freestanding program | [`entry!`], [`spawn`], [`net`], [`io`], [`time`], [`println!`], [`rt::Env`] |
-//! | its tasks among themselves | [`scope`], [`sync`], [`select!`], [`blocking`], [`yield_now`] |
+//! | its tasks among themselves | [`scope`], [`sync`], [`select!`], [`syscall()`], [`blocking`], [`yield_now`] |
 //! | whoever looks into it | [`runtime`] |
 //! | one without tasks | [`start!`], [`sys`] |
 //! | a scheduler of its own | [`poll::Netpoll`] behind [`poll::Scheduler`], perhaps [`arch::Context`]; `default-features = false` |
@@ -79,4 +79,6 @@ pub mod time;
 pub mod timer;
 
 #[cfg(all(feature = "rt", not(loom)))]
-pub use sched::{Builder, JoinHandle, Scope, ScopedJoinHandle, TaskId, blocking, scope, spawn, yield_now};
+pub use sched::{
+    Builder, JoinHandle, Scope, ScopedJoinHandle, TaskId, blocking, scope, spawn, syscall, yield_now,
+};

@@ -5,6 +5,8 @@
 mod fdmutex;
 #[path = "sched/join.rs"]
 mod join;
+#[path = "sched/owner.rs"]
+mod owner;
 #[path = "sched/role.rs"]
 mod role;
 #[path = "sched/runq.rs"]

@@ -6,6 +6,7 @@ use super::{Error, Shutdown};
 use crate::poll::{Mode, Side};
 use crate::rt::clock::nanotime;
 use crate::sched::poller::sleep_until;
+use crate::sched::syscall;
 use crate::sys::Call;
 use crate::sys::fd::{IoSlice, IoSliceMut};
 use crate::sys::sockaddr::SockAddr;
@@ -328,8 +329,9 @@ impl TcpStream {
         let mut sent = 0;
         while sent < count {
             // A short result may come from the file's end as well as from a full socket: `want` is 0.
+            // The socket does not block, but the file may.
             let n = self.fd.transfer(Mode::Write, Call::Sendfile, 0, |fd| {
-                sys::fd::sendfile(fd, file, Some(offset), count - sent)
+                syscall(|| sys::fd::sendfile(fd, file, Some(offset), count - sent))
             })?;
             if n == 0 {
                 break;

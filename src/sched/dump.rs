@@ -30,6 +30,7 @@ pub(crate) struct Counts {
     pub parks: AtomicU64,
     pub steals: AtomicU64,
     pub preemptions: AtomicU64,
+    pub retakes: AtomicU64,
 }
 
 /// One more. By the owner only, so that no locked instruction is needed.
@@ -57,6 +58,8 @@ pub struct Metrics {
     pub steals: u64,
     /// Tasks interrupted because they ran too long.
     pub preemptions: u64,
+    /// Times other tasks got what a thread in a [`syscall`](crate::syscall()) had to run them with.
+    pub retakes: u64,
     /// Threads that run tasks, asleep or not.
     pub threads: u64,
     /// Tasks parked on descriptors.
@@ -79,6 +82,7 @@ pub fn metrics() -> Metrics {
         parks: sum(|c| &c.parks),
         steals: sum(|c| &c.steals),
         preemptions: sum(|c| &c.preemptions),
+        retakes: sum(|c| &c.retakes),
         threads: state::thread_count().into(),
         waiters: netpoll().waiters().into(),
         poller: netpoll().stats(),
@@ -111,12 +115,8 @@ pub fn dump_tasks() {
 
 /// What a task is doing, unless it has ended or waits for a descriptor.
 fn doing(g: Gp) -> Option<&'static str> {
-    let running = g.status() == Status::Running as u8;
-    if running && g.wait_reason() == WaitReason::Blocking as u8 {
-        return Some("in a blocking call");
-    }
-    if running {
-        return Some("running");
+    if g.status() == Status::Running as u8 {
+        return Some(in_call(g).unwrap_or("running"));
     }
     if g.status() == Status::Runnable as u8 {
         return Some("runnable");
@@ -138,9 +138,22 @@ fn doing(g: Gp) -> Option<&'static str> {
     REASONS.iter().find(|(reason, _)| *reason as u8 == g.wait_reason()).map(|(_, text)| *text)
 }
 
+/// The call that blocks its thread.
+fn in_call(g: Gp) -> Option<&'static str> {
+    let reason = g.wait_reason();
+    if g.status() != Status::Running as u8 {
+        return None;
+    }
+    if reason == WaitReason::Blocking as u8 {
+        return Some("in a blocking call");
+    }
+    (reason == WaitReason::Syscall as u8).then_some("in a system call")
+}
+
 fn for_ms(line: &mut Line, g: Gp, now: i64) -> &mut Line {
     let since = g.since();
-    if since == 0 || g.status() != Status::Waiting as u8 {
+    let waits = g.status() == Status::Waiting as u8 || in_call(g).is_some();
+    if since == 0 || !waits {
         return line;
     }
     line.str(", for ").number(now.saturating_sub(since).max(0) as u64 / 1_000_000).str(" ms")

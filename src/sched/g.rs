@@ -39,6 +39,8 @@ pub(crate) enum WaitReason {
     Semacquire,
     /// Not parked: its thread blocks.
     Blocking,
+    /// Not parked: its thread is in a system call that may block.
+    Syscall,
     ChanSend,
     ChanReceive,
     Select,

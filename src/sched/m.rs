@@ -52,6 +52,8 @@ pub(crate) struct M {
     /// The kernel was told to end its sleeps on time.
     pub punctual: Cell<bool>,
     random: Cell<u32>,
+    /// While the task is in a `syscall`: the P, as long as nobody takes it. `p` is none then.
+    pub oldp: Cell<Option<&'static P>>,
 }
 
 // The count must be where `arch::thread_count_inc` looks for it.
@@ -99,6 +101,7 @@ impl M {
             link: Cell::new(None),
             punctual: Cell::new(false),
             random: Cell::new(0),
+            oldp: Cell::new(None),
         }
     }
 

@@ -9,13 +9,15 @@
 //! | file | what |
 //! |---|---|
 //! | `g.rs`, `m.rs`, `p.rs` | the control blocks of tasks, threads, and what a thread runs tasks with |
-//! | `runq.rs`, `search.rs`, `role.rs` | a P's run queue; who looks for work; who blocks in the poller |
+//! | `runq.rs`, `search.rs` | a P's run queue; who looks for work |
+//! | `owner.rs`, `role.rs` | who has a P; who blocks in the poller |
 //! | `proc.rs` | park and ready, new and dead tasks, the queues |
 //! | `schedule.rs` | the loop of a thread: what runs next, and who sleeps, polls or looks for work |
 //! | `state.rs` | what all threads share: idle Ps and threads, the queue of all |
 //! | `threads.rs` | what several threads need: starting them, handing over, stealing |
 //! | `sysmon.rs` | the monitor: preemption, and a poll when nobody else polls |
-//! | `blocking.rs` | calls that block their thread |
+//! | `blocking.rs` | calls that block their thread, or may |
+//! | `retake.rs` | what the monitor does about those that do, and how often it looks |
 //! | `task.rs`, `join.rs`, `scope.rs` | spawn and join |
 //! | `stack.rs`, `overflow.rs` | stacks, and what happens at their end |
 //! | `sema.rs` | semaphores that park |
@@ -33,9 +35,11 @@ pub(crate) mod g;
 mod join;
 mod m;
 mod overflow;
+mod owner;
 pub(crate) mod p;
 pub(crate) mod poller;
 pub(crate) mod proc;
+mod retake;
 mod role;
 mod runq;
 pub(crate) mod schedule;
@@ -48,7 +52,7 @@ mod sysmon;
 mod task;
 mod threads;
 
-pub use blocking::blocking;
+pub use blocking::{blocking, syscall};
 pub use dump::{Metrics, dump_tasks, metrics};
 pub use g::TaskId;
 pub use proc::yield_now;

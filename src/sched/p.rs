@@ -4,11 +4,12 @@ use super::dump::{Counts, count};
 use super::freelist::FreeList;
 use super::g::{GList, Gp};
 use super::m::M;
+use super::owner::Owner;
+use super::retake::Seen;
 use super::runq::RunQueue;
-use super::sysmon::Seen;
 use crate::poll::Waiter;
 use core::cell::{Cell, UnsafeCell};
-use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 
 /// After so many dispatches, at least, a busy thread looks at the poller and the global queue (Go's
 /// figure, there for the global queue; a prime, so that it falls in with no pattern).
@@ -21,29 +22,30 @@ const NEXT_IN_A_ROW: u32 = 3;
 /// Dead tasks a P keeps before it gives half of them to the others.
 pub(crate) const GFREE: u32 = 64;
 
-/// Its own cache lines: what the owner writes must not slow down others' owners.
-#[repr(align(128))]
+/// Its own cache lines: what the owner writes must not slow down others' owners. The small fields first,
+/// the queue last, whose ends others write to.
+#[repr(C, align(128))]
 pub(crate) struct P {
-    pub runq: RunQueue,
     /// Dispatches; the monitor reads it, too.
     schedtick: AtomicU64,
-    pub counts: Counts,
-    /// The monitor's.
-    pub seen: Seen,
     /// Dispatches until it looks beyond its own queue again.
     until_look: Cell<u32>,
     in_a_row: Cell<u32>,
     /// Dead tasks with their stacks, the last used on top.
     gfree: UnsafeCell<GList>,
     gfree_len: Cell<u32>,
-    /// The thread that has it, or null.
-    pub m: AtomicPtr<M>,
+    /// The thread that has it.
+    pub owner: Owner<M>,
     /// Its number, from 0.
     pub id: Cell<u32>,
     /// Free slots of [`time::Timer`](crate::time::Timer).
     pub timers: FreeList,
     /// In the list of idle ones.
     pub link: Cell<Option<&'static P>>,
+    pub counts: Counts,
+    /// The monitor's.
+    pub seen: Seen,
+    pub runq: RunQueue,
 }
 
 // SAFETY: the cells belong to the thread that has the P (or holds the scheduler's lock while it is in

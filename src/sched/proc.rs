@@ -6,7 +6,7 @@ use super::join::Handle;
 use super::m::{After, M, acquirem, getm, releasem};
 use super::p::{GFREE, P, task};
 use super::runq::SLOTS;
-use super::state::{SCHED, START_STATUS, allp, threads};
+use super::state::{SCHED, START_STATUS, allp, monitor, threads};
 use super::{sysmon, task};
 use crate::arch::switch;
 use crate::poll::Waiter;
@@ -155,6 +155,11 @@ pub(super) fn gfget(need: usize) -> Result<(Gp, Status), Errno> {
             return Err(Errno::E2BIG);
         }
         return Ok((g, Status::Dead));
+    }
+    if let Some(monitor) = monitor()
+        && running().is_some()
+    {
+        (monitor.start)(); // a second task: one of the two may keep the other waiting
     }
     let mut stacks = SCHED.stacks.lock();
     if need > stacks.closure_limit() {

@@ -13,6 +13,7 @@
 //! A thread without work becomes *the* poller, if there is none, and blocks there without a P. The
 //! others sleep. What the poll brings is run by that same thread.
 
+use super::blocking::back_from_call;
 use super::g::{Gp, Status};
 use super::m::{After, M};
 use super::p::P;
@@ -80,7 +81,9 @@ pub(super) fn begin_spinning(m: &M) {
 fn find_runnable(m: &'static M) -> Gp {
     loop {
         let Some(p) = m.p.get() else {
-            stopm(m);
+            if !back_from_call(m) {
+                stopm(m);
+            }
             continue;
         };
         if p.tick() {
@@ -213,7 +216,7 @@ pub(super) fn acquirep(m: &'static M, p: &'static P) {
     {
         (monitor.wake)();
     }
-    p.m.store(ptr::from_ref(m).cast_mut(), Ordering::Relaxed);
+    p.owner.acquire(m);
     m.p.set(Some(p));
 }
 
@@ -224,6 +227,7 @@ fn poll_without_p(m: &'static M) -> Option<Gp> {
         return None;
     }
     (poller.poll)(-1); // the woken are in the global queue
+    SCHED.polls.store(polls().wrapping_add(1), Ordering::Relaxed);
     SCHED.role.end();
     let p = take_idle_p()?;
     acquirep(m, p);
@@ -239,6 +243,7 @@ fn poll_without_p(m: &'static M) -> Option<Gp> {
 pub(super) fn schedule(m: &'static M) -> ! {
     loop {
         let g = find_runnable(m);
+        debug_assert!(m.p.get().is_some_and(|p| ptr::eq(p.owner.running(), m)), "a P of another thread");
         if m.spinning.get() {
             resetspinning(m);
         }

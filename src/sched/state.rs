@@ -64,7 +64,6 @@ pub(super) struct Sched {
     pub polls: AtomicU32,
     pub poller: AtomicPtr<Poller>,
     pub threads: AtomicPtr<Threads>,
-    pub monitor: AtomicPtr<Monitor>,
     pub ps: AtomicPtr<P>,
     pub nprocs: AtomicU32,
     pub stacks: Mutex<StackPool>,
@@ -101,7 +100,6 @@ pub(super) static SCHED: Sched = Sched {
     polls: AtomicU32::new(0),
     poller: AtomicPtr::new(ptr::null_mut()),
     threads: AtomicPtr::new(ptr::null_mut()),
-    monitor: AtomicPtr::new(ptr::null_mut()),
     ps: AtomicPtr::new(ptr::null_mut()),
     nprocs: AtomicU32::new(0),
     stacks: Mutex::new(StackPool::new()),
@@ -111,7 +109,7 @@ pub(super) static SCHED: Sched = Sched {
 
 impl Idle {
     pub fn put_p(&mut self, p: &'static P) {
-        p.m.store(ptr::null_mut(), Ordering::Relaxed);
+        p.owner.release();
         p.link.set(self.ps);
         self.ps = Some(p);
         SCHED.search.p_idle();
@@ -179,14 +177,17 @@ pub(super) fn set_poller(poller: &'static Poller) {
     SCHED.poller.store(ptr::from_ref(poller).cast_mut(), Ordering::Release);
 }
 
+/// By itself, not in `SCHED`: where nothing is ever stored, the compiler knows that it is null.
+static MONITOR: AtomicPtr<Monitor> = AtomicPtr::new(ptr::null_mut());
+
 /// Tells the scheduler of the monitor. Without, there is none in the program.
 pub(super) fn set_monitor(monitor: &'static Monitor) {
-    SCHED.monitor.store(ptr::from_ref(monitor).cast_mut(), Ordering::Relaxed);
+    MONITOR.store(ptr::from_ref(monitor).cast_mut(), Ordering::Relaxed);
 }
 
 pub(super) fn monitor() -> Option<&'static Monitor> {
     // SAFETY: null or what `set_monitor` stored, before the first task.
-    unsafe { SCHED.monitor.load(Ordering::Relaxed).as_ref() }
+    unsafe { MONITOR.load(Ordering::Relaxed).as_ref() }
 }
 
 /// The poller, if it could wake anybody.
@@ -195,6 +196,11 @@ pub(super) fn poller() -> Option<&'static Poller> {
     // SAFETY: null or what `set_poller` stored.
     let poller = unsafe { SCHED.poller.load(Ordering::Acquire).as_ref() };
     poller.filter(|poller| (poller.useful)())
+}
+
+/// Whether a poll could wake somebody, and no thread waits in one.
+pub(super) fn unpolled() -> bool {
+    poller().is_some() && !SCHED.role.taken()
 }
 
 /// For the monitor: changes with every poll.

@@ -1,15 +1,16 @@
 //! The monitor: a thread without a P that looks after the others (Go: `sysmon`). It preempts tasks
-//! that have run for too long, and polls when nobody else does.
+//! that have run for too long, takes Ps from threads that stay in a system call (`retake.rs`), and polls
+//! when nobody else does.
 //!
-//! It begins with the first descriptor or timer: before that there is nobody whose turn could come too
-//! late. While the program is idle it sleeps without a limit, and while the program is busy and all
-//! goes well it wakes up every 10 ms.
+//! It begins with the second task, or with the first descriptor or timer: before that there is nobody
+//! whose turn could come too late. While the program is idle it sleeps without a limit, and while the
+//! program is busy and all goes well it wakes up every 10 ms.
 
 use super::dump::{count, on_quit};
 use super::g::{Gp, Status};
 use super::m::{After, M, acquirem, getm};
-use super::p::P;
 use super::proc::{globrunqput, mcall, running_on, wakep};
+use super::retake::{Pace, SHORT, retake};
 use super::schedule;
 use super::state::{self, Monitor, SCHED};
 use crate::arch;
@@ -18,20 +19,17 @@ use crate::sys::futex::{Scope, futex_wait, futex_wake};
 use crate::sys::mm::{Advice, madvise};
 use crate::sys::process::getpid;
 use crate::sys::signal::{SIGQUIT, SIGURG, SaFlags, SigSet, Sigaction, Siginfo, rt_sigaction, tgkill};
+use crate::sys::thread::prctl_set_timerslack;
 use crate::sys::time::{Timespec, nanosleep};
 use core::ffi::c_void;
 use core::ptr;
-use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 
 /// How long a task may run while others wait (Go: `forcePreemptNS`).
-const SLICE: i64 = 10_000_000;
+pub(super) const SLICE: i64 = 10_000_000;
 
 /// How long when a task that did I/O waits for its turn; and how long nobody may poll.
 const IO_SLICE: i64 = 1_000_000;
-
-/// Shortest and longest sleep between two looks, in ns.
-const SHORT: i64 = 1_000_000;
-const LONG: i64 = 10_000_000;
 
 /// Looks in a row at an idle program before the monitor sleeps for good: 100 ms. A program that is
 /// woken more often than that is not made to wake the monitor each time.
@@ -98,16 +96,18 @@ fn wake() {
 /// The monitor's thread.
 unsafe extern "C" fn monitor(_: *mut u8) -> ! {
     let pid = getpid();
-    let (mut delay, mut idle_looks) = (SHORT, 0);
-    let (mut polls, mut last_poll) = (state::polls(), nanotime());
+    let (mut pace, mut delay, mut idle_looks) = (Pace::new(), SHORT, 0);
+    let (mut polls, mut last_poll, mut last_signals) = (state::polls(), nanotime(), 0);
+    let _ = prctl_set_timerslack(1); // a quick look that comes 50 us late is none
     loop {
         let _ = nanosleep(&Timespec::from_nanos(delay), None);
         let now = nanotime();
         NOW.store(now, Ordering::Relaxed);
-        let (mut moved, mut busy) = (false, 0);
+        let (mut moved, mut busy, mut calls) = (false, 0, 0);
         for p in state::allp() {
             moved |= p.seen.look(p, now);
-            busy += !p.m.load(Ordering::Relaxed).is_null() as usize;
+            busy += p.owner.is_some() as usize;
+            calls += p.owner.in_call().is_some() as usize;
         }
         if busy == 0 && !moved {
             idle_looks += 1;
@@ -116,7 +116,7 @@ unsafe extern "C" fn monitor(_: *mut u8) -> ! {
                 sleep_while_idle();
                 idle_looks = 0;
             }
-            delay = LONG;
+            delay = pace.idle();
             continue;
         }
         idle_looks = 0;
@@ -124,16 +124,21 @@ unsafe extern "C" fn monitor(_: *mut u8) -> ! {
             polls = state::polls();
             last_poll = now;
         }
-        // A busy thread polls between so many tasks, which is soon unless each of them takes long.
-        let late = busy == state::allp().len() && now - last_poll >= IO_SLICE && state::poller().is_some();
+        // A busy thread polls between so many tasks, which is soon unless each of them takes long; one that
+        // is in a call may be the last that was not asleep.
+        let hidden = calls > 0 || busy == state::allp().len();
+        let late = hidden && now - last_poll >= IO_SLICE && state::unpolled();
         if late {
             schedule::poll_for_others();
         }
         // As long as they wait, not only at the look that woke them: the task in their way may have
         // been seen for the first time just now.
         let io = state::urgent();
-        preempt_long(pid, now, if io { IO_SLICE } else { SLICE });
-        delay = if late || io { SHORT } else { (delay * 2).min(LONG) };
+        if now - last_signals >= SHORT {
+            last_signals = now;
+            preempt_long(pid, now, if io { IO_SLICE } else { SLICE });
+        }
+        delay = pace.busy(retake(now), late || io);
     }
 }
 
@@ -163,38 +168,16 @@ fn sleep_while_idle() {
     ASLEEP.store(0, Ordering::SeqCst);
 }
 
-/// Signals the threads whose task has run for `slice` or longer (Go: `retake`).
+/// Signals the threads whose task has run for `slice` or longer (Go: `preemptone`). Not those in a call: it
+/// might be interrupted.
 fn preempt_long(pid: i32, now: i64, slice: i64) {
     for p in state::allp() {
         // SAFETY: null or an M, which lives for ever.
-        let Some(m) = (unsafe { p.m.load(Ordering::Relaxed).as_ref() }) else { continue };
+        let Some(m) = (unsafe { p.owner.running().as_ref() }) else { continue };
         if now - p.seen.since() >= slice {
             // ESRCH: the thread is not there yet or any more; nothing to preempt then.
             let _ = tgkill(pid, m.tid.load(Ordering::Relaxed), Some(SIGURG));
         }
-    }
-}
-
-/// What the monitor saw of a P. Its own, and nobody else's.
-pub(crate) struct Seen {
-    tick: AtomicU64,
-    /// When it saw that tick first, in ns.
-    since: AtomicI64,
-}
-
-impl Seen {
-    /// Whether a task has been dispatched since the last look.
-    fn look(&self, p: &P, now: i64) -> bool {
-        let tick = p.ticks();
-        let moved = self.tick.swap(tick, Ordering::Relaxed) != tick;
-        if moved {
-            self.since.store(now, Ordering::Relaxed);
-        }
-        moved
-    }
-
-    fn since(&self) -> i64 {
-        self.since.load(Ordering::Relaxed)
     }
 }
 

@@ -8,7 +8,7 @@ use super::p::{P, task};
 use super::runq::RunQueue;
 use super::schedule::begin_spinning;
 use super::stack::StackPool;
-use super::state::{SCHED, Threads, allp, poller, take_idle_p, wake_poller};
+use super::state::{SCHED, Threads, allp, take_idle_p, unpolled, wake_poller};
 use crate::lock::Mutex;
 use crate::timer::{Heap, Shard, Timers};
 use core::ptr;
@@ -99,8 +99,7 @@ fn startm(p: &'static P) {
 /// nobody to wait in the poller (Go: `handoffp`).
 fn handoff(p: &'static P) {
     let to_do = || {
-        let unpolled = poller().is_some() && !SCHED.role.taken();
-        unpolled || SCHED.runq_size.load(Ordering::SeqCst) != 0 || allp().iter().any(|p| !p.runq.is_empty())
+        unpolled() || SCHED.runq_size.load(Ordering::SeqCst) != 0 || allp().iter().any(|p| !p.runq.is_empty())
     };
     let mut p = p;
     if !to_do() {
@@ -140,7 +139,7 @@ fn steal(m: &M, p: &P) -> Option<Gp> {
                 return Some(task(word));
             }
             if round == STEAL_ROUNDS {
-                let running = !victim.m.load(Ordering::Relaxed).is_null();
+                let running = !victim.owner.running().is_null();
                 let patience = || {
                     if running {
                         (0..STEAL_PATIENCE).for_each(|_| core::hint::spin_loop());

@@ -23,6 +23,7 @@ mod spawn;
 mod stacks;
 mod stream;
 mod support;
+mod syscalls;
 mod time;
 mod timers;
 
@@ -52,6 +53,7 @@ const TOPICS: &[&[Scenario]] = &[
     timers::SCENARIOS,
     asleep::SCENARIOS,
     outside::SCENARIOS,
+    syscalls::SCENARIOS,
 ];
 
 fn main(env: Env) -> i32 {
