@@ -15,7 +15,7 @@ use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 const QUIT_STATUS: i32 = 2;
 
 /// All tasks there ever were, the newest first: control blocks are reused and never freed. Written by
-/// [`StackPool::make`](super::stack::StackPool::make).
+/// `Blocks::make`.
 pub(super) static ALLG: AtomicPtr<G> = AtomicPtr::new(ptr::null_mut());
 
 fn all() -> impl Iterator<Item = Gp> {
@@ -74,7 +74,7 @@ pub fn metrics() -> Metrics {
     Metrics {
         tasks: all().filter(|g| g.status() != Status::Dead as u8).count() as u64,
         spawns: sum(|c| &c.spawns),
-        stacks: all().count() as u64,
+        stacks: state::SCHED.stacks.lock().made() as u64,
         switches: state::allp().iter().map(|p| p.ticks()).sum(),
         parks: sum(|c| &c.parks),
         steals: sum(|c| &c.steals),

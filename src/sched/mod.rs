@@ -10,13 +10,14 @@
 //! |---|---|
 //! | `g.rs`, `m.rs`, `p.rs` | the control blocks of tasks, threads, and what a thread runs tasks with |
 //! | `runq.rs`, `search.rs` | a P's run queue; who looks for work |
-//! | `proc.rs` | park and ready, new and dead tasks, the queues |
+//! | `proc.rs` | park and ready, begin and end, the queues |
 //! | `schedule.rs` | the loop of a thread: what runs next, and who sleeps, polls or looks for work |
 //! | `state.rs` | what all threads share: idle Ps and threads, the queue of all |
 //! | `threads.rs` | what several threads need: starting them, handing over, stealing |
 //! | `sysmon.rs` | the monitor: preemption, and a poll when nobody else polls |
 //! | `blocking.rs` | calls that block their thread |
 //! | `task.rs`, `join.rs`, `scope.rs` | spawn and join |
+//! | `life.rs`, `spare.rs` | what a task is given and leaves; spare blocks and stacks |
 //! | `stack.rs`, `overflow.rs` | stacks, and what happens at their end |
 //! | `sema.rs` | semaphores that park |
 //! | `poller.rs` | the poller's view of this scheduler, and the one poller |
@@ -29,6 +30,7 @@ mod blocking;
 mod dump;
 pub(crate) mod g;
 mod join;
+mod life;
 mod m;
 mod overflow;
 mod p;
@@ -39,6 +41,7 @@ pub(crate) mod schedule;
 mod scope;
 mod search;
 pub(crate) mod sema;
+mod spare;
 mod stack;
 mod state;
 mod sysmon;

@@ -49,15 +49,17 @@ pub(super) fn install() {
 unsafe extern "C" fn on_fault(_: i32, info: *mut Siginfo, _: *mut c_void) {
     // SAFETY: the kernel passes the record of this fault (SA_SIGINFO).
     let fault = unsafe { (*info).fault_address() };
-    if let (Some(address), Some(g)) = (fault, proc::running()) {
-        let bottom = g.stack.lo.addr().get();
+    if let (Some(address), Some(g)) = (fault, proc::running())
+        && let Some(stack) = g.stack()
+    {
+        let bottom = stack.lo.addr().get();
         let guard = bottom..bottom + state::page();
         if guard.contains(&address) {
             rt::Line::urgent()
                 .str("task ")
                 .number(g.id())
                 .str(" overflowed its stack of ")
-                .number(g.stack.size as u64)
+                .number(stack.size() as u64)
                 .str(" bytes")
                 .end();
         }

@@ -1,12 +1,14 @@
 //! `P`: what a thread needs to run tasks, one for each that may run at once.
 
 use super::dump::{Counts, count};
-use super::g::{GList, Gp};
+use super::g::Gp;
 use super::m::M;
 use super::runq::RunQueue;
+use super::spare::Spares;
+use super::stack::Sp;
 use super::sysmon::Seen;
 use crate::poll::Waiter;
-use core::cell::{Cell, UnsafeCell};
+use core::cell::Cell;
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 /// After so many dispatches, at least, a busy thread looks at the poller and the global queue (Go's
@@ -16,9 +18,6 @@ const FAIRNESS: u32 = 61;
 /// So often in a row the task in `next` is preferred. Two that ready each other would otherwise keep
 /// everybody else waiting (tokio's figure for its LIFO slot).
 const NEXT_IN_A_ROW: u32 = 3;
-
-/// Dead tasks a P keeps before it gives half of them to the others.
-pub(crate) const GFREE: u32 = 64;
 
 /// Its own cache lines: what the owner writes must not slow down others' owners.
 #[repr(align(128))]
@@ -32,9 +31,9 @@ pub(crate) struct P {
     /// Dispatches until it looks beyond its own queue again.
     until_look: Cell<u32>,
     in_a_row: Cell<u32>,
-    /// Dead tasks with their stacks, the last used on top.
-    gfree: UnsafeCell<GList>,
-    gfree_len: Cell<u32>,
+    /// Dead tasks, the last used on top, and stacks of the usual size.
+    pub gs: Spares<Gp>,
+    pub stacks: Spares<Sp>,
     /// The thread that has it, or null.
     pub m: AtomicPtr<M>,
     /// In the list of idle ones.
@@ -85,25 +84,6 @@ impl P {
     /// new work before old when the ring overflows, and gain nothing, since new work goes behind.
     pub fn looked(&self) {
         self.until_look.set(FAIRNESS.max(self.runq.len() as u32));
-    }
-
-    /// A dead task (Go: `gfget`).
-    pub fn gfget(&self) -> Option<Gp> {
-        // SAFETY: the owner's, and no other borrow of the list is live.
-        let g = unsafe { &mut *self.gfree.get() }.pop()?;
-        self.gfree_len.set(self.gfree_len.get() - 1);
-        Some(g)
-    }
-
-    /// Keeps a dead task (Go: `gfput`). `false`: it has enough.
-    pub fn gfput(&self, g: Gp) -> bool {
-        if self.gfree_len.get() >= GFREE {
-            return false;
-        }
-        // SAFETY: as above.
-        unsafe { &mut *self.gfree.get() }.push(g);
-        self.gfree_len.set(self.gfree_len.get() + 1);
-        true
     }
 }
 

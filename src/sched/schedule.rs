@@ -22,7 +22,7 @@ use super::state::{
     DEADLOCK_STATUS, Idle, SCHED, START_STATUS, allp, monitor, poller, polls, take_idle_p, threads,
     wake_poller,
 };
-use super::{overflow, sysmon, task};
+use super::{life, overflow, sysmon, task};
 use crate::arch::switch;
 use crate::poll::Waiter;
 use crate::rt;
@@ -60,6 +60,7 @@ fn checkdead(idle: &Idle) {
         Some(poller) if (poller.useful)() => {}
         // It waits for what cannot come; it looks again and comes here.
         Some(poller) if polling => (poller.wake)(),
+        _ if !idle.stackless.is_empty() => rt::fatal(task::NO_STACK, rt::PANICKED),
         _ => rt::fatal("all tasks are asleep: deadlock", DEADLOCK_STATUS),
     }
 }
@@ -139,6 +140,7 @@ fn poll_now() -> Option<bool> {
 fn give_up_p(m: &'static M, p: &'static P) -> Option<Gp> {
     {
         let mut idle = SCHED.idle.lock();
+        life::feed(&mut idle, Some(p));
         if let Some(g) = idle.take_g() {
             return Some(g);
         }
@@ -242,12 +244,17 @@ pub(super) fn schedule(m: &'static M) -> ! {
         if m.spinning.get() {
             resetspinning(m);
         }
+        if let Some(begin) = g.begin.get()
+            && !life::attach_stack(m, g, begin)
+        {
+            continue;
+        }
         g.casgstatus(Status::Runnable, Status::Running);
         m.curg.set(Some(g));
         loop {
             // What the task had locked when it left is unlocked, or was handed on with it.
             m.unlock_all();
-            // SAFETY: a runnable task's stack was left by `mcall` or made by `spawn`, and is ours now.
+            // SAFETY: a runnable task's stack was left by `mcall` or is new, and is ours now.
             unsafe { switch(m.g0.get(), g.context.get()) };
             // SAFETY: a task leaves by `mcall`, which sets it; its caller gave a function for these data,
             // and the task is off its stack.
@@ -290,10 +297,10 @@ pub(crate) fn run_main(page: usize, stack_size: usize, threads: usize, main: imp
         acquirep(m, p);
     }
     // SAFETY: `main` owns what it uses; the process ends before this frame does.
-    let main = unsafe { task::spawn_unchecked(move || -> () { rt::exit(main()) }) };
+    let main = unsafe { task::spawn_unchecked(0, move || -> () { rt::exit(main()) }) };
     match main {
         Ok(handle) => drop(handle),
-        Err(_) => rt::fatal("no memory for a new task's stack", START_STATUS),
+        Err(_) => rt::fatal(task::NO_STACK, START_STATUS),
     }
     schedule(m)
 }

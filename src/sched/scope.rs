@@ -2,7 +2,7 @@
 
 use super::g::TaskId;
 use super::sema::{semacquire, semrelease};
-use super::task::{JoinHandle, spawn_with};
+use super::task::{JoinHandle, NO_STACK, spawn_with};
 use crate::rt;
 use crate::sys::Errno;
 use core::marker::PhantomData;
@@ -63,12 +63,12 @@ impl<'scope, 'env> Scope<'scope, 'env> {
         // SAFETY: `scope` returns behind `task_ended`, at which the closure is used up and, if nobody
         // holds the handle, the result is dropped; the result of a held handle borrows for `'scope`, and
         // the handle cannot outlive that.
-        match unsafe { spawn_with(f, at_end) } {
+        match unsafe { spawn_with(0, f, at_end) } {
             Ok(handle) => ScopedJoinHandle { handle, scope: PhantomData },
             Err(Errno::E2BIG) => {
                 rt::fatal("a new task's closure or result is too big for its stack", rt::PANICKED)
             }
-            Err(_) => rt::fatal("no memory for a new task's stack", rt::PANICKED),
+            Err(_) => rt::fatal(NO_STACK, rt::PANICKED),
         }
     }
 

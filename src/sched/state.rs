@@ -1,7 +1,8 @@
 //! What all threads share: the idle threads and Ps, the queue of all, and how the scheduler reaches the
 //! parts that a program may do without.
 
-use super::g::{GList, GQueue, Gp};
+use super::g::{GQueue, Gp};
+use super::life::Blocks;
 use super::m::M;
 use super::p::P;
 use super::search::Search;
@@ -63,17 +64,11 @@ pub(super) struct Sched {
     pub monitor: AtomicPtr<Monitor>,
     pub ps: AtomicPtr<P>,
     pub nprocs: AtomicU32,
+    /// Somebody is in `Idle::stackless`.
+    pub stackless: AtomicBool,
     pub stacks: Mutex<StackPool>,
-    pub gfree: Mutex<Dead>,
+    pub blocks: Mutex<Blocks>,
     pub page: AtomicUsize,
-}
-
-/// Dead tasks that no P keeps.
-pub(super) struct Dead {
-    pub warm: GList,
-    /// Their stacks hold no memory but the page of the control block: see
-    /// [`sysmon`](super::sysmon).
-    pub cold: GList,
 }
 
 /// Threads and Ps without work, and the queue of all.
@@ -84,11 +79,20 @@ pub(super) struct Idle {
     pub nm: u32,
     pub ps: Option<&'static P>,
     pub runq: GQueue,
+    /// Runnable tasks that would have to begin, and for which there is no stack.
+    pub stackless: GQueue,
 }
 
 /// All zeros at first, as is every large static here: a program's file then holds nothing of it.
 pub(super) static SCHED: Sched = Sched {
-    idle: Mutex::new(Idle { ms: None, nmidle: 0, nm: 0, ps: None, runq: GQueue::new() }),
+    idle: Mutex::new(Idle {
+        ms: None,
+        nmidle: 0,
+        nm: 0,
+        ps: None,
+        runq: GQueue::new(),
+        stackless: GQueue::new(),
+    }),
     runq_size: AtomicUsize::new(0),
     urgent: AtomicUsize::new(0),
     search: Search::new(),
@@ -100,8 +104,9 @@ pub(super) static SCHED: Sched = Sched {
     monitor: AtomicPtr::new(ptr::null_mut()),
     ps: AtomicPtr::new(ptr::null_mut()),
     nprocs: AtomicU32::new(0),
+    stackless: AtomicBool::new(false),
     stacks: Mutex::new(StackPool::new()),
-    gfree: Mutex::new(Dead { warm: GList::new(), cold: GList::new() }),
+    blocks: Mutex::new(Blocks::new()),
     page: AtomicUsize::new(0),
 };
 

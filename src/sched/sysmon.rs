@@ -137,19 +137,18 @@ unsafe extern "C" fn monitor(_: *mut u8) -> ! {
     }
 }
 
-/// Gives back the memory that the stacks of dead tasks hold, but for the page of the control block. Only
-/// of those that no P keeps, and only while nothing runs: the next task would have to fault it in again.
+/// Gives back the memory that used stacks hold. Only of those that no P keeps, and only while nothing
+/// runs: the next task would have to fault it in again.
 fn trim() {
     let page = state::page();
     loop {
         // One at a time: somebody may need the list.
-        let Some(g) = SCHED.gfree.lock().warm.pop() else { return };
-        let lo = g.stack.lo.as_ptr().wrapping_add(page);
-        let hi = g.as_ptr().addr() & !(page - 1);
-        // SAFETY: the stack of a task that is dead, in nobody's list; what is read there is written before.
-        // It cannot fail: the range is part of a mapping of ours, and not locked.
-        let _ = unsafe { madvise(lo, hi - lo.addr(), Advice::DontNeed) };
-        SCHED.gfree.lock().cold.push(g);
+        let Some(stack) = SCHED.stacks.lock().take_warm() else { return };
+        let lo = stack.lo.as_ptr().wrapping_add(page); // the guard stays
+        // SAFETY: no task's stack, and in nobody's list; what is read there is written before. It cannot
+        // fail: the range is part of a mapping of ours, and not locked.
+        let _ = unsafe { madvise(lo, stack.size() - page, Advice::DontNeed) };
+        SCHED.stacks.lock().put_cold(stack);
     }
 }
 
@@ -202,15 +201,14 @@ impl Seen {
 /// detour: everything else happens on the task's own stack, after the signal.
 unsafe extern "C" fn on_preempt(_: i32, _: *mut Siginfo, ucontext: *mut c_void) {
     let m = getm();
-    let Some(g) = m.curg.get() else { return };
+    let Some(stack) = m.curg.get().and_then(|g| g.stack()) else { return };
     if m.locked() || m.p.get().is_none() {
         return; // inside the runtime, or in a blocking call; the monitor will ask again
     }
     // SAFETY: the kernel's (SA_SIGINFO).
     let sp = unsafe { arch::interrupted_sp(ucontext) };
-    let bottom = g.stack.lo.addr().get() + state::page();
-    let top = g.as_ptr().addr();
-    if sp < bottom + arch::preempt_frame() + ROOM || sp > top {
+    let bottom = stack.lo.addr().get() + state::page();
+    if sp < bottom + arch::preempt_frame() + ROOM || sp > stack.top.addr() {
         return; // on the scheduler's stack, or too near the end of its own
     }
     // SAFETY: a task outside the runtime (the count is 0 and it stands on its own stack), with room.
