@@ -1,27 +1,22 @@
 //! What the scheduler is doing: counts, and a list of all tasks.
 
-use super::g::{G, Gp, Status, WaitReason};
+use super::g::{Gp, Status, WaitReason};
 use super::poller::netpoll;
-use super::state;
+use super::stack::{Class, Slab};
+use super::state::{self, SCHED};
 use crate::poll::{Mode, Stats};
 use crate::rt::Line;
 use crate::rt::clock::nanotime;
 use crate::sys::signal::Siginfo;
 use core::ffi::c_void;
-use core::ptr::{self, NonNull};
-use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 
 /// Exit status after SIGQUIT (Go's).
 const QUIT_STATUS: i32 = 2;
 
-/// All tasks there ever were, the newest first: control blocks are reused and never freed. Written by
-/// `Blocks::make`.
-pub(super) static ALLG: AtomicPtr<G> = AtomicPtr::new(ptr::null_mut());
-
+/// All tasks there ever were. Takes no lock.
 fn all() -> impl Iterator<Item = Gp> {
-    // SAFETY: what is in the list is initialised and never freed.
-    let gp = |g: *mut G| NonNull::new(g).map(|g| unsafe { Gp::new(g) });
-    core::iter::successors(gp(ALLG.load(Ordering::Acquire)), move |g| gp(g.alllink.load(Ordering::Relaxed)))
+    SCHED.stacks.slabs().flat_map(Slab::tasks)
 }
 
 /// Counts of one P, its owner's to write.
@@ -74,7 +69,7 @@ pub fn metrics() -> Metrics {
     Metrics {
         tasks: all().filter(|g| g.status() != Status::Dead as u8).count() as u64,
         spawns: sum(|c| &c.spawns),
-        stacks: state::SCHED.stacks.lock().made() as u64,
+        stacks: Class::all(&SCHED.stacks).flat_map(Class::slabs).map(|slab| slab.made() as u64).sum(),
         switches: state::allp().iter().map(|p| p.ticks()).sum(),
         parks: sum(|c| &c.parks),
         steals: sum(|c| &c.steals),

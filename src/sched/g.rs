@@ -17,14 +17,14 @@ use core::sync::atomic::{AtomicI64, AtomicPtr, AtomicU8, AtomicU64, Ordering};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Status {
+    /// Ended, or not begun: its block waits for the next task.
+    Dead,
     /// In a run queue.
     Runnable,
     /// On a thread.
     Running,
     /// Parked: whoever holds it will ready it.
     Waiting,
-    /// Ended, or not begun: its block waits for the next task.
-    Dead,
 }
 
 /// Why a task is parked.
@@ -51,7 +51,7 @@ pub(crate) type Begin = unsafe extern "C" fn(*mut u8) -> !;
 
 /// A task. It is reused and never unmapped, so that a `Gp` is valid for ever; what it means is up to who
 /// holds it.
-#[repr(C, align(64))]
+#[repr(C, align(128))]
 pub(crate) struct G {
     /// Where the stack was left; the scheduler's, while the task is not running.
     pub context: UnsafeCell<Context>,
@@ -68,15 +68,13 @@ pub(crate) struct G {
     wait_reason: AtomicU8,
     /// When it parked, to the monitor's precision, or 0.
     since: AtomicI64,
-    /// The next in the list of all tasks there ever were.
-    pub alllink: AtomicPtr<G>,
 }
 
 /// Room in a task's block for its closure, then its result. What is larger lies on its stack.
 pub(crate) const ROOM: usize = 128;
 
-/// A block: a task with its room.
-#[repr(C, align(128))]
+/// A block: a task with its room. All zeros, it is one of a dead task: nothing need be written to make it.
+#[repr(C)]
 pub(crate) struct Block {
     g: G,
     room: MaybeUninit<[u8; ROOM]>,
@@ -85,32 +83,11 @@ pub(crate) struct Block {
 static_assertions::const_assert_eq!(size_of::<Block>(), 256); // 16 a page, none across two
 static_assertions::const_assert_eq!(memoffset::offset_of!(Block, room), 128);
 
-impl Block {
-    pub fn new() -> Block {
-        Block { g: G::new(), room: MaybeUninit::uninit() }
-    }
-}
-
 // SAFETY: `context`, `begin` and `schedlink` belong to whoever owns the task at the moment (the run queue
 // it is in, the thread it runs on, the object it is parked on), which is one party at a time.
 unsafe impl Sync for G {}
 
 impl G {
-    fn new() -> G {
-        G {
-            context: UnsafeCell::new(Context::empty()),
-            schedlink: Cell::new(None),
-            join: JoinWord::new(),
-            begin: Cell::new(None),
-            stack: AtomicPtr::new(ptr::null_mut()),
-            id: AtomicU64::new(0),
-            status: AtomicU8::new(Status::Dead as u8),
-            wait_reason: AtomicU8::new(WaitReason::None as u8),
-            since: AtomicI64::new(0),
-            alllink: AtomicPtr::new(ptr::null_mut()),
-        }
-    }
-
     /// Moves the task from one status to another (Go: `casgstatus`). A store is enough: only the owner
     /// of a task changes its status, and others merely look. Debug builds hold the owner to it.
     #[inline]
@@ -171,7 +148,7 @@ unsafe impl Sync for Gp {}
 
 impl Gp {
     /// # Safety
-    /// `g` must point at an initialised `G` in a [`Block`] that is never unmapped.
+    /// `g` must point at the `G` of a [`Block`] that is never unmapped.
     pub unsafe fn new(g: NonNull<G>) -> Gp {
         Gp(g)
     }
@@ -195,7 +172,7 @@ impl Deref for Gp {
     }
 }
 
-// SAFETY: a `G` is aligned to 64, so its address is above 2; the pointer survives the trip.
+// SAFETY: a `G` is aligned to 128, so its address is above 2; the pointer survives the trip.
 unsafe impl Waiter for Gp {
     #[inline]
     fn into_word(self) -> usize {
@@ -247,10 +224,6 @@ impl GQueue {
         Some(head)
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.ends.is_none()
-    }
-
     /// Puts all of `other` before the first.
     pub fn prepend(&mut self, other: GQueue) {
         match (&mut self.ends, other.ends) {
@@ -296,10 +269,13 @@ mod tests {
     fn tasks(n: u64) -> Vec<Gp> {
         (1..=n)
             .map(|id| {
-                let block = Box::leak(Box::new(Block::new()));
-                block.g.set_id(id);
-                // SAFETY: leaked.
-                unsafe { Gp::new(NonNull::from(block).cast()) }
+                // SAFETY: zeros are a block (its description), and this one is leaked.
+                let g = unsafe {
+                    let block: Box<Block> = Box::new(core::mem::zeroed());
+                    Gp::new(NonNull::from(Box::leak(block)).cast())
+                };
+                g.set_id(id);
+                g
             })
             .collect()
     }

@@ -36,6 +36,7 @@ pub(crate) enum Handle {
 }
 
 impl JoinWord {
+    #[cfg(loom)]
     pub fn new() -> JoinWord {
         JoinWord(AtomicUsize::new(RUNNING))
     }

@@ -19,25 +19,28 @@ const FAIRNESS: u32 = 61;
 /// everybody else waiting (tokio's figure for its LIFO slot).
 const NEXT_IN_A_ROW: u32 = 3;
 
-/// Its own cache lines: what the owner writes must not slow down others' owners.
-#[repr(align(128))]
+/// Its own cache lines: what the owner writes must not slow down others' owners. The first is the owner's
+/// alone, more or less, the second has what thieves look at; the ring comes last, so that all else is
+/// within reach of a short offset.
+#[repr(C, align(128))]
 pub(crate) struct P {
-    pub runq: RunQueue,
     /// Dispatches; the monitor reads it, too.
     schedtick: AtomicU64,
-    pub counts: Counts,
-    /// The monitor's.
-    pub seen: Seen,
     /// Dispatches until it looks beyond its own queue again.
     until_look: Cell<u32>,
     in_a_row: Cell<u32>,
-    /// Dead tasks, the last used on top, and stacks of the usual size.
+    /// Dead tasks.
     pub gs: Spares<Gp>,
+    /// Stacks of the program's size.
     pub stacks: Spares<Sp>,
     /// The thread that has it, or null.
     pub m: AtomicPtr<M>,
     /// In the list of idle ones.
     pub link: Cell<Option<&'static P>>,
+    pub counts: Counts,
+    /// The monitor's.
+    pub seen: Seen,
+    pub runq: RunQueue,
 }
 
 // SAFETY: the cells belong to the thread that has the P (or holds the scheduler's lock while it is in

@@ -2,6 +2,7 @@
 
 use super::dump::count;
 use super::g::{GQueue, Gp, Status, WaitReason};
+use super::join::Handle;
 use super::m::{After, M, acquirem, getm, releasem};
 use super::p::{P, task};
 use super::runq::SLOTS;
@@ -117,16 +118,17 @@ pub fn yield_now() {
     mcall(m, running_on(m), After { call: after, data: ptr::null_mut() });
 }
 
-/// The end of a task.
-pub(super) fn goexit(mut end: task::End) -> ! {
-    unsafe fn after(data: *mut (), g: Gp) -> bool {
-        // SAFETY: `end` below, copied before the stack is given away.
-        let end = unsafe { data.cast::<task::End>().read() };
-        task::finish(g, end);
+/// The end of a task, which found its handle so; its result, if it is still there, is on its stack, or in
+/// its block.
+pub(super) fn goexit<const ON_STACK: bool>(mut handle: Handle) -> ! {
+    unsafe fn after<const ON_STACK: bool>(data: *mut (), g: Gp) -> bool {
+        // SAFETY: `handle` below, copied before the stack is given away.
+        let handle = unsafe { data.cast::<Handle>().read() };
+        task::finish(g, handle, ON_STACK);
         true
     }
     let m = acquirem();
-    mcall(m, running_on(m), After { call: after, data: (&raw mut end).cast() });
+    mcall(m, running_on(m), After { call: after::<ON_STACK>, data: (&raw mut handle).cast() });
     rt::fatal("a dead task was run", START_STATUS)
 }
 

@@ -17,7 +17,7 @@ use super::g::{Gp, Status};
 use super::m::{After, M};
 use super::p::P;
 use super::proc::{globrunqget, runqput_tail, wakep};
-use super::stack::StackPool;
+use super::stack;
 use super::state::{
     DEADLOCK_STATUS, Idle, SCHED, START_STATUS, allp, monitor, poller, polls, take_idle_p, threads,
     wake_poller,
@@ -60,8 +60,11 @@ fn checkdead(idle: &Idle) {
         Some(poller) if (poller.useful)() => {}
         // It waits for what cannot come; it looks again and comes here.
         Some(poller) if polling => (poller.wake)(),
-        _ if !idle.stackless.is_empty() => rt::fatal(task::NO_STACK, rt::PANICKED),
-        _ => rt::fatal("all tasks are asleep: deadlock", DEADLOCK_STATUS),
+        _ => {
+            let deadlock = idle.stackless.is_empty();
+            let why = if deadlock { "all tasks are asleep: deadlock" } else { task::NO_STACK };
+            rt::fatal(why, DEADLOCK_STATUS)
+        }
     }
 }
 
@@ -140,8 +143,7 @@ fn poll_now() -> Option<bool> {
 fn give_up_p(m: &'static M, p: &'static P) -> Option<Gp> {
     {
         let mut idle = SCHED.idle.lock();
-        life::feed(&mut idle, Some(p));
-        if let Some(g) = idle.take_g() {
+        if let Some(g) = idle.take_g().or_else(|| life::retry(&mut idle, p)) {
             return Some(g);
         }
         m.p.set(None);
@@ -244,9 +246,10 @@ pub(super) fn schedule(m: &'static M) -> ! {
         if m.spinning.get() {
             resetspinning(m);
         }
-        if let Some(begin) = g.begin.get()
-            && !life::attach_stack(m, g, begin)
+        if let (Some(begin), Some(p)) = (g.begin.get(), m.p.get())
+            && !life::attach_stack(p, g, begin)
         {
+            SCHED.idle.lock().stackless.push(g); // until somebody has no work: `give_up_p`
             continue;
         }
         g.casgstatus(Status::Runnable, Status::Running);
@@ -275,11 +278,11 @@ pub(super) fn schedule(m: &'static M) -> ! {
 /// once, at least 1.
 pub(crate) fn run_main(page: usize, stack_size: usize, threads: usize, main: impl FnOnce() -> i32) -> ! {
     SCHED.page.store(page, Ordering::Relaxed);
-    SCHED.stacks.lock().configure(page, stack_size);
-    let Ok(ps) = StackPool::map(threads * size_of::<P>()) else {
+    SCHED.stacks.configure(stack_size);
+    let Some(ps) = stack::map(threads * size_of::<P>()) else {
         rt::fatal("no memory for the scheduler", START_STATUS)
     };
-    let ps = ps.cast::<P>();
+    let ps = ps.cast::<P>().as_ptr();
     for i in 0..threads {
         // SAFETY: within the mapping, which is page-aligned, zeros, and nobody else's.
         unsafe { P::init(ps.add(i)) };

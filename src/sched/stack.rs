@@ -2,7 +2,7 @@
 //! the low end of each.
 //!
 //! ```text
-//!  slab:   | link, Stack, Stack, ...  |  slot  |  slot  |  ...
+//!  slab:   | Slab | Block | Block | ... | Stack | Stack | ...  |  slot  |  slot  | ...
 //!
 //!  slot:   lo                                                            lo + size
 //!          | guard page |  free ...  <- grows down |  closure, result  |  colour  |
@@ -19,34 +19,40 @@
 //!
 //! # Promises
 //! Whoever spawns a task is told `ENOMEM`; a task that is to begin can be told nothing. So there is a
-//! slot for every control block ([`StackPool::promise`]): address space, and the guard, too, where it is
-//! one that may be refused. What a first dispatch can still lack is in `life.rs`.
+//! slot for every task's block ([`Class::make_task`]): they lie in the same slabs, as many of one as of
+//! the other. It is address space, and a guard, too, where that may be refused. What a first dispatch can
+//! still lack is in `life.rs`.
 //!
-//! Sizes are powers of two, each with its own slabs and lists. A slot is never unmapped. The tops of the
-//! stacks are spread over cache sets ("colour"), since otherwise every parked task's few live lines
-//! would compete for the same ones.
+//! Sizes are powers of two, each with its own slabs and lists ([`Class`]). A slot is never unmapped. The
+//! tops of the stacks are spread over cache sets ("colour"), since otherwise every parked task's few live
+//! lines would compete for the same ones.
 
+use super::g::{Block, G, Gp};
 use super::spare::{Linked, List};
+use super::state::page;
+use crate::lock::Mutex;
 use crate::sys::mm::{Advice, MapFlags, Prot, madvise, mmap, mprotect};
-use crate::sys::{Errno, RawFd};
+use crate::sys::RawFd;
 use core::cell::Cell;
+use core::ops::Deref;
 use core::ptr::{self, NonNull};
-use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 
 /// Bytes of a stack unless the program chooses otherwise, guard page included. Only touched pages are
 /// memory: a task that parks in shallow frames costs one.
 const DEFAULT_STACK: usize = 64 << 10;
 
 /// The least that can be asked for: the guard, and room for formatting a panic.
-const MIN_LOG: u32 = 14;
+const MIN_STACK: usize = 16 << 10;
 
-/// The most: a slab of one such stack is less than the address space, and not by much.
-const MAX_LOG: u32 = 40;
+/// The most: one such stack is less than the address space, if not by much.
+const MAX_STACK: usize = 1 << 40;
 
-const CLASSES: usize = (MAX_LOG - MIN_LOG + 1) as usize;
+/// Sizes there are.
+const SIZES: usize = (MAX_STACK / MIN_STACK).ilog2() as usize + 1;
 
-/// Bytes of the first slab of a size; each further one is twice as large, up to [`MAX_SLAB`]. At least
-/// one stack.
+/// Bytes of the first slab of a size, and of the largest; each is twice as large as the one before. At
+/// least one stack.
 const FIRST_SLAB: usize = 2 << 20;
 const MAX_SLAB: usize = 64 << 20;
 
@@ -57,30 +63,37 @@ const COLOUR_STEP: usize = 64;
 
 const NO_FILE: RawFd = -1;
 
-/// The first slab. All are in one list, in the order in which they were mapped.
-pub(super) static SLABS: AtomicPtr<Slab> = AtomicPtr::new(ptr::null_mut());
-
-/// What stands at the beginning of a slab, before the blocks of its stacks.
-pub(super) struct Slab {
-    /// The slab mapped after this one, whatever the size of its stacks.
-    pub later: AtomicPtr<Slab>,
+/// What stands at the beginning of a slab, in the place of a task's block.
+pub(crate) struct Slab {
+    /// The slab of this size mapped before this one.
+    pub older: *mut Slab,
     /// The first slot.
     pub lo: *mut u8,
-    class: usize,
-    slots: u32,
-    /// Slots in use, or used before.
-    made: AtomicU32,
+    slots: usize,
+    /// Slots, and tasks, that there have ever been.
+    made: AtomicUsize,
+    tasks: AtomicUsize,
+    /// The next of this size with slots that nobody has had.
+    next_open: *mut Slab,
 }
 
 impl Slab {
-    /// Bytes of a slot.
-    pub fn slot_size(&self) -> usize {
-        size(self.class)
-    }
-
     /// Slots that anybody has ever had.
     pub fn made(&self) -> usize {
-        self.made.load(Ordering::Relaxed) as usize
+        self.made.load(Ordering::Relaxed)
+    }
+
+    /// Tasks there have ever been, dead ones included. (Zeros are one that is dead.)
+    pub fn tasks(&self) -> impl Iterator<Item = Gp> {
+        (0..self.tasks.load(Ordering::Relaxed)).map(|n| self.task(n))
+    }
+
+    fn task(&self, n: usize) -> Gp {
+        let first = ptr::from_ref(self).expose_provenance() + size_of::<Block>();
+        let g = ptr::with_exposed_provenance_mut::<G>(first + n * size_of::<Block>());
+        // SAFETY: a block in the slab, of zeros or used, aligned, as its size divides a page's; never
+        // unmapped, so not null.
+        unsafe { Gp::new(NonNull::new_unchecked(g)) }
     }
 }
 
@@ -91,16 +104,7 @@ pub(crate) struct Stack {
     pub lo: NonNull<u8>,
     /// Where the task's frames, or its closure, begin.
     pub top: *mut u8,
-    class: u8,
-    /// Of the program's size: a P may keep it.
-    pub usual: bool,
-}
-
-impl Stack {
-    /// Bytes, guard page included.
-    pub fn size(&self) -> usize {
-        size(self.class.into())
-    }
+    pub class: &'static Class,
 }
 
 /// A stack: who has this may use it.
@@ -110,17 +114,19 @@ pub(crate) struct Sp(NonNull<Stack>);
 
 impl Sp {
     /// # Safety
-    /// It must come from [`Sp::as_ptr`].
+    /// `stack` must be null or come from [`Sp::as_ptr`].
+    #[inline]
     pub unsafe fn from_ptr(stack: *mut Stack) -> Option<Sp> {
         NonNull::new(stack).map(Sp)
     }
 
+    #[inline]
     pub fn as_ptr(self) -> *mut Stack {
         self.0.as_ptr()
     }
 }
 
-impl core::ops::Deref for Sp {
+impl Deref for Sp {
     type Target = Stack;
     #[inline]
     fn deref(&self) -> &Stack {
@@ -138,232 +144,210 @@ impl Linked for Sp {
 }
 
 /// The stacks of one size.
-struct Class {
-    /// Has the next fresh slot, or is before the slab that has.
-    filling: *mut Slab,
-    /// Fresh slots, and all.
-    fresh: usize,
-    slots: usize,
-    /// Slots of the slab to be mapped next.
-    slab_slots: usize,
-    /// Used before, as their tasks left them.
-    warm: List<Sp>,
-    /// Used before; their memory was given back.
-    cold: List<Sp>,
+pub(crate) struct Class {
+    /// Of the bytes of a stack, to the base 2.
+    log: AtomicU32,
+    /// Written under the lock of `stacks`.
+    newest: AtomicPtr<Slab>,
+    stacks: Mutex<Stacks>,
 }
 
-/// Stacks that no task and no P has.
-pub(crate) struct StackPool {
-    classes: [Class; CLASSES],
-    newest: *mut Slab,
-    /// The program's size.
-    usual: usize,
-    page: usize,
-    made: usize,
-    promised: usize,
-    /// `MADV_GUARD_INSTALL` is not there.
+/// Those that no task and no P has.
+pub(crate) struct Stacks {
+    /// As their tasks left them.
+    warm: List<Sp>,
+    /// Their memory was given back.
+    cold: List<Sp>,
+    /// Slabs with slots that nobody has had, the newest first.
+    open: *mut Slab,
+    /// Bytes of the slab to be mapped next, but for blocks; 0 before the first.
+    slab_size: usize,
+    /// `MADV_GUARD_INSTALL` was refused: it is not there before Linux 6.13.
     heavy_guards: bool,
 }
 
 // SAFETY: the slabs are owned, and a mapping belongs to no thread.
-unsafe impl Send for StackPool {}
+unsafe impl Send for Stacks {}
 
-/// The class of stacks that have at least so many bytes, or the largest.
-pub(super) fn class(bytes: usize) -> usize {
-    let bytes = bytes.clamp(1 << MIN_LOG, 1 << MAX_LOG);
-    (usize::BITS - (bytes - 1).leading_zeros() - MIN_LOG) as usize
+/// For tasks that ask for a size of their own.
+static CLASSES: [Class; SIZES] = [const { Class::new() }; SIZES];
+
+/// The logarithm of the size of stacks for whoever wants so many bytes.
+fn log_of(bytes: usize) -> u32 {
+    usize::BITS - (bytes.clamp(MIN_STACK, MAX_STACK) - 1).leading_zeros()
 }
 
-pub(super) fn size(class: usize) -> usize {
-    1 << (class + MIN_LOG as usize)
-}
-
-fn of(classes: &mut [Class; CLASSES], class: usize) -> &mut Class {
-    &mut classes[class.min(CLASSES - 1)] // as it always is, which the compiler does not know
-}
-
-impl StackPool {
-    /// A pool to [`configure`](StackPool::configure).
-    pub const fn new() -> StackPool {
-        const NONE: Class = Class {
-            filling: ptr::null_mut(),
-            fresh: 0,
-            slots: 0,
-            slab_slots: 0,
+impl Class {
+    pub const fn new() -> Class {
+        let stacks = Stacks {
             warm: List::new(),
             cold: List::new(),
-        };
-        let classes = [NONE; CLASSES];
-        StackPool {
-            classes,
-            newest: ptr::null_mut(),
-            usual: 0,
-            page: 0,
-            made: 0,
-            promised: 0,
+            open: ptr::null_mut(),
+            slab_size: 0,
             heavy_guards: false,
+        };
+        let newest = AtomicPtr::new(ptr::null_mut());
+        Class { log: AtomicU32::new(0), newest, stacks: Mutex::new(stacks) }
+    }
+
+    /// Before the first stack: the bytes of one, 0 for the default.
+    pub fn configure(&self, size: usize) {
+        self.log.store(log_of(if size == 0 { DEFAULT_STACK } else { size }), Ordering::Relaxed);
+    }
+
+    /// Those of at least so many bytes, or the largest there are, in a program whose tasks usually have
+    /// one of `usual`.
+    pub fn of(usual: &'static Class, bytes: usize) -> &'static Class {
+        let log = log_of(bytes);
+        match CLASSES.get((log - MIN_STACK.ilog2()) as usize) {
+            Some(class) if 1 << log != usual.size() => {
+                class.log.store(log, Ordering::Relaxed);
+                class
+            }
+            _ => usual,
         }
     }
 
-    /// Before the first stack: the page size of this machine (from the auxiliary vector) and the bytes
-    /// of a stack, 0 for the default.
-    pub fn configure(&mut self, page: usize, stack_size: usize) {
-        self.page = page;
-        self.usual = class(if stack_size == 0 { DEFAULT_STACK } else { stack_size });
+    /// All of a program whose tasks usually have one of `usual`.
+    pub fn all(usual: &'static Class) -> impl Iterator<Item = &'static Class> {
+        CLASSES.iter().chain([usual])
     }
 
-    /// Stacks there are, of all sizes.
-    pub fn made(&self) -> usize {
-        self.made
+    fn newest_slab(&self) -> Option<&'static Slab> {
+        // SAFETY: null or a slab, whose header is written, and which is never unmapped.
+        unsafe { self.newest.load(Ordering::Acquire).as_ref() }
     }
 
-    pub fn usual(&self) -> usize {
-        self.usual
+    /// Its slabs, the newest first.
+    pub fn slabs(&self) -> impl Iterator<Item = &'static Slab> {
+        // SAFETY: as above.
+        core::iter::successors(self.newest_slab(), |newer| unsafe { newer.older.as_ref() })
     }
 
-    /// There may be one more task that needs a stack of the usual size some day.
-    ///
-    /// # Errors
-    /// `ENOMEM`: no address space, or, without light guards, too many mappings.
-    pub fn promise(&mut self) -> Result<(), Errno> {
-        if self.promised == of(&mut self.classes, self.usual).slots {
-            self.map_slab(self.usual)?;
-        }
-        if self.heavy_guards {
-            let stack = self.fresh(self.usual)?;
-            self.warm().push(stack);
-        }
-        self.promised += 1;
-        Ok(())
+    /// Bytes of a stack, guard page included.
+    pub fn size(&self) -> usize {
+        1 << self.log.load(Ordering::Relaxed)
     }
 
-    /// Used stacks of the usual size.
-    pub fn warm(&mut self) -> &mut List<Sp> {
-        &mut of(&mut self.classes, self.usual).warm
-    }
-
-    /// A stack of `class`, preferably the last used.
-    ///
-    /// # Errors
-    /// `ENOMEM`: as [`promise`](StackPool::promise), or no memory for the guard's page table.
-    pub fn get(&mut self, class: usize) -> Result<Sp, Errno> {
-        let free = of(&mut self.classes, class);
-        match free.warm.pop().or_else(|| free.cold.pop()) {
-            Some(stack) => Ok(stack),
-            None => self.fresh(class),
-        }
-    }
-
-    /// As `get`, of the usual size.
-    pub fn get_usual(&mut self) -> Option<Sp> {
-        self.get(self.usual).ok()
+    /// A stack, preferably the last used. `None`: as [`make_task`](Class::make_task), or no memory for the
+    /// guard's page table.
+    pub fn get(&'static self) -> Option<Sp> {
+        let mut stacks = self.stacks.lock();
+        stacks.warm.pop().or_else(|| stacks.cold.pop()).or_else(|| self.fresh(&mut stacks))
     }
 
     /// Takes back a used stack.
-    pub fn put(&mut self, stack: Sp) {
-        of(&mut self.classes, usize::from(stack.class)).warm.push(stack);
+    pub fn put(&self, stack: Sp) {
+        self.stacks.lock().warm.push(stack);
     }
 
-    /// For the monitor: a used stack of any size that still has its memory. It comes back by `put_cold`.
-    pub fn take_warm(&mut self) -> Option<Sp> {
-        self.classes.iter_mut().find_map(|class| class.warm.pop())
-    }
-
-    pub fn put_cold(&mut self, stack: Sp) {
-        of(&mut self.classes, usize::from(stack.class)).cold.push(stack);
-    }
-
-    /// A stack that nobody has used.
-    fn fresh(&mut self, index: usize) -> Result<Sp, Errno> {
-        if of(&mut self.classes, index).fresh == 0 {
-            self.map_slab(index)?;
-        }
-        let class = of(&mut self.classes, index);
-        let mut at = class.filling;
-        let slab = loop {
-            // SAFETY: there is a slab of this class with a fresh slot, at `at` or behind it; slabs are never
-            // unmapped.
-            let slab = unsafe { &*at };
-            if slab.class == index && slab.made() != slab.slots as usize {
-                break slab;
-            }
-            at = slab.later.load(Ordering::Relaxed);
+    /// A task, dead, that nobody has had. There will be a stack for it. `None`: there is no address space
+    /// for that, or, without light guards, there are too many mappings.
+    pub fn make_task(&'static self) -> Option<Gp> {
+        let mut stacks = self.stacks.lock();
+        let slab = match self.newest_slab() {
+            Some(slab) if slab.tasks.load(Ordering::Relaxed) < slab.slots => slab,
+            _ => self.map_slab(&mut stacks)?,
         };
-        class.filling = at;
-        let lo = slab.lo.wrapping_add(slab.made() * size(index));
-        install_guard(lo, self.page, self.heavy_guards)?;
-        let top = lo.wrapping_add(size(index) - self.made % COLOURS * COLOUR_STEP);
-        // SAFETY: behind the header and the blocks that are made, and nobody else's.
-        let block = unsafe { at.add(1).cast::<Stack>().add(slab.made()) };
-        slab.made.store(slab.made() as u32 + 1, Ordering::Relaxed);
-        class.fresh -= 1;
-        self.made += 1;
-        // SAFETY: as above; addresses in a mapping are not null.
-        unsafe {
+        // Not known before the first stack; that is the first task's, which takes it at once.
+        if stacks.heavy_guards {
+            let stack = self.fresh(&mut stacks)?;
+            stacks.warm.push(stack);
+        }
+        let n = slab.tasks.load(Ordering::Relaxed);
+        slab.tasks.store(n + 1, Ordering::Relaxed);
+        Some(slab.task(n))
+    }
+
+    /// For the monitor: gives back the memory of used stacks, one at a time, since somebody may need
+    /// one.
+    pub fn trim(&self) {
+        loop {
+            let Some(stack) = self.stacks.lock().warm.pop() else { return };
+            let lo = stack.lo.as_ptr().wrapping_add(page()); // the guard stays
+            // SAFETY: no task's stack, and in nobody's list; what is read there is written before. It
+            // cannot fail: the range is part of a mapping of ours, and not locked.
+            let _ = unsafe { madvise(lo, self.size() - page(), Advice::DontNeed) };
+            self.stacks.lock().cold.push(stack);
+        }
+    }
+
+    /// A stack that nobody has had.
+    fn fresh(&'static self, stacks: &mut Stacks) -> Option<Sp> {
+        // SAFETY: null or a slab, which is never unmapped.
+        let slab = match unsafe { stacks.open.as_ref() } {
+            Some(slab) => slab,
+            None => self.map_slab(stacks)?,
+        };
+        let made = slab.made();
+        let lo = slab.lo.wrapping_add(made * self.size());
+        stacks.install_guard(lo)?;
+        let top = lo.wrapping_add(self.size() - made % COLOURS * COLOUR_STEP);
+        let block = slab.task(slab.slots).as_ptr().cast::<Stack>().wrapping_add(made);
+        // SAFETY: the blocks' places are behind those of the tasks, for so many as there are slots, and
+        // this one is nobody's yet; addresses in a mapping are not null.
+        let stack = unsafe {
             let lo = NonNull::new_unchecked(lo);
-            let usual = index == self.usual;
-            block.write(Stack { link: Cell::new(None), lo, top, class: index as u8, usual });
-            Ok(Sp(NonNull::new_unchecked(block)))
-        }
-    }
-
-    /// Maps `len` bytes of memory for a stack, or for what lives as long.
-    ///
-    /// # Errors
-    /// `ENOMEM`.
-    pub fn map(len: usize) -> Result<*mut u8, Errno> {
-        let prot = Prot::READ | Prot::WRITE;
-        let flags = MapFlags::PRIVATE | MapFlags::ANONYMOUS | MapFlags::NORESERVE | MapFlags::STACK;
-        // SAFETY: a new mapping at an address of the kernel's choice.
-        unsafe { mmap(ptr::null_mut(), len, prot, flags, NO_FILE, 0) }
-    }
-
-    fn map_slab(&mut self, index: usize) -> Result<(), Errno> {
-        let (class, page) = (of(&mut self.classes, index), self.page);
-        let mut slots = class.slab_slots.max(FIRST_SLAB >> (index + MIN_LOG as usize)).max(1);
-        let front = |slots: usize| {
-            (size_of::<Slab>() + slots * size_of::<Stack>() + page - 1) & !(page - 1) // a power of two
+            block.write(Stack { link: Cell::new(None), lo, top, class: self });
+            Sp(NonNull::new_unchecked(block))
         };
-        let slab = loop {
-            match StackPool::map(front(slots) + slots * size(index)) {
+        slab.made.store(made + 1, Ordering::Relaxed);
+        if made + 1 == slab.slots {
+            stacks.open = slab.next_open;
+        }
+        Some(stack)
+    }
+
+    fn map_slab(&'static self, stacks: &mut Stacks) -> Option<&'static Slab> {
+        let log = self.log.load(Ordering::Relaxed);
+        let slab_size = stacks.slab_size.max(FIRST_SLAB);
+        let mut slots = (slab_size >> log).max(1);
+        let (slab, front) = loop {
+            // With up to a page more than it needs.
+            let front = size_of::<Block>() + slots * (size_of::<Block>() + size_of::<Stack>()) + page();
+            match map(front + (slots << log)) {
                 // Where memory is not overcommitted a smaller slab may still fit.
-                Err(Errno::ENOMEM) if slots > 1 => slots /= 2,
-                done => break done?.cast::<Slab>(),
+                None if slots > 1 => slots /= 2,
+                done => break (done?.cast::<Slab>(), front),
             }
         };
-        let lo = slab.cast::<u8>().wrapping_add(front(slots));
+        let slab = slab.as_ptr();
+        let lo = slab.cast::<u8>().wrapping_add(front & !(page() - 1)); // a page is a power of two
         // A huge page would commit 2 MiB for the first byte of a stack. Kernels without huge pages
         // answer EINVAL, which is as good.
         // SAFETY: a mapping of ours, and the advice changes no content.
-        let _ = unsafe { madvise(lo, slots * size(index), Advice::NoHugepage) };
-        // SAFETY: the first slot, which nobody uses yet, and which will have a guard anyway.
-        let guard = unsafe { madvise(lo, page, Advice::GuardInstall) };
-        self.heavy_guards = guard == Err(Errno::EINVAL); // before Linux 6.13
-        let header = Slab {
-            later: AtomicPtr::new(ptr::null_mut()),
-            lo,
-            class: index,
-            slots: slots as u32,
-            made: AtomicU32::new(0),
+        let _ = unsafe { madvise(lo, slots << log, Advice::NoHugepage) };
+        let (older, next_open) = (self.newest.load(Ordering::Relaxed), stacks.open);
+        let (made, tasks) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        // SAFETY: the beginning of the new mapping, which is never unmapped.
+        let header = unsafe {
+            slab.write(Slab { older, lo, slots, made, tasks, next_open });
+            &*slab
         };
-        // SAFETY: the beginning of the new mapping.
-        unsafe { slab.write(header) };
-        // SAFETY: null or a slab, which is never unmapped.
-        let link = unsafe { self.newest.as_ref() }.map_or(&SLABS, |newest| &newest.later);
-        link.store(slab, Ordering::Release); // the header is written
-        self.newest = slab;
-        if class.filling.is_null() {
-            class.filling = slab;
-        }
-        class.fresh += slots;
-        class.slots += slots;
-        class.slab_slots = (slots * 2).min(MAX_SLAB >> (index + MIN_LOG as usize));
-        Ok(())
+        self.newest.store(slab, Ordering::Release);
+        stacks.open = slab;
+        stacks.slab_size = (slab_size * 2).min(MAX_SLAB);
+        Some(header)
     }
 }
 
-/// Makes the page at `lo`, the lowest of a slot that nobody uses yet, its guard.
-fn install_guard(lo: *mut u8, page: usize, heavy: bool) -> Result<(), Errno> {
-    // SAFETY: nobody uses the page, and from now on an access is to be a fault.
-    unsafe { if heavy { mprotect(lo, page, Prot::empty()) } else { madvise(lo, page, Advice::GuardInstall) } }
+impl Stacks {
+    fn install_guard(&mut self, lo: *mut u8) -> Option<()> {
+        // SAFETY: the first page of a slot that nobody uses yet.
+        self.heavy_guards = unsafe { madvise(lo, page(), Advice::GuardInstall) }.is_err();
+        if self.heavy_guards {
+            // SAFETY: as above.
+            unsafe { mprotect(lo, page(), Prot::empty()) }.ok()?;
+        }
+        Some(())
+    }
+}
+
+/// Maps `len` bytes of memory for a stack, or for what lives as long. `None`: `ENOMEM`.
+pub(super) fn map(len: usize) -> Option<NonNull<u8>> {
+    let prot = Prot::READ | Prot::WRITE;
+    let flags = MapFlags::PRIVATE | MapFlags::ANONYMOUS | MapFlags::NORESERVE | MapFlags::STACK;
+    // SAFETY: a new mapping at an address of the kernel's choice.
+    let mapping = unsafe { mmap(ptr::null_mut(), len, prot, flags, NO_FILE, 0) };
+    mapping.ok().and_then(NonNull::new)
 }

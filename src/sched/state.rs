@@ -2,11 +2,11 @@
 //! parts that a program may do without.
 
 use super::g::{GQueue, Gp};
-use super::life::Blocks;
 use super::m::M;
 use super::p::P;
 use super::search::Search;
-use super::stack::StackPool;
+use super::spare::List;
+use super::stack::Class;
 use crate::lock::Mutex;
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
@@ -42,6 +42,12 @@ pub(super) struct Threads {
     pub handoff: fn(&'static P),
     /// Takes work from another P.
     pub steal: fn(&M, &P) -> Option<Gp>,
+    /// A dead task's block that others gave back, and more of them for the P.
+    pub take_spares: fn(Option<&P>) -> Option<Gp>,
+    /// Gives that block, and half of those that the P keeps, to the others.
+    pub share_spares: fn(Option<&P>, Gp),
+    /// Gives the P a stack that an idle one keeps.
+    pub gather_stack: fn(&Idle, &P),
 }
 
 /// What all threads share.
@@ -64,10 +70,10 @@ pub(super) struct Sched {
     pub monitor: AtomicPtr<Monitor>,
     pub ps: AtomicPtr<P>,
     pub nprocs: AtomicU32,
-    /// Somebody is in `Idle::stackless`.
-    pub stackless: AtomicBool,
-    pub stacks: Mutex<StackPool>,
-    pub blocks: Mutex<Blocks>,
+    /// Of the program's size.
+    pub stacks: Class,
+    /// Dead tasks that Ps had too many of, in programs of several threads (Go: `sched.gFree`).
+    pub gfree: Mutex<List<Gp>>,
     pub page: AtomicUsize,
 }
 
@@ -80,7 +86,7 @@ pub(super) struct Idle {
     pub ps: Option<&'static P>,
     pub runq: GQueue,
     /// Runnable tasks that would have to begin, and for which there is no stack.
-    pub stackless: GQueue,
+    pub stackless: List<Gp>,
 }
 
 /// All zeros at first, as is every large static here: a program's file then holds nothing of it.
@@ -91,7 +97,7 @@ pub(super) static SCHED: Sched = Sched {
         nm: 0,
         ps: None,
         runq: GQueue::new(),
-        stackless: GQueue::new(),
+        stackless: List::new(),
     }),
     runq_size: AtomicUsize::new(0),
     urgent: AtomicUsize::new(0),
@@ -104,9 +110,8 @@ pub(super) static SCHED: Sched = Sched {
     monitor: AtomicPtr::new(ptr::null_mut()),
     ps: AtomicPtr::new(ptr::null_mut()),
     nprocs: AtomicU32::new(0),
-    stackless: AtomicBool::new(false),
-    stacks: Mutex::new(StackPool::new()),
-    blocks: Mutex::new(Blocks::new()),
+    stacks: Class::new(),
+    gfree: Mutex::new(List::new()),
     page: AtomicUsize::new(0),
 };
 

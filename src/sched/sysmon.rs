@@ -11,11 +11,11 @@ use super::m::{After, M, acquirem, getm};
 use super::p::P;
 use super::proc::{globrunqput, mcall, running_on, wakep};
 use super::schedule;
+use super::stack::Class;
 use super::state::{self, Monitor, SCHED};
 use crate::arch;
 use crate::rt::clock::nanotime;
 use crate::sys::futex::{Scope, futex_wait, futex_wake};
-use crate::sys::mm::{Advice, madvise};
 use crate::sys::process::getpid;
 use crate::sys::signal::{SIGQUIT, SIGURG, SaFlags, SigSet, Sigaction, Siginfo, rt_sigaction, tgkill};
 use crate::sys::time::{Timespec, nanosleep};
@@ -112,7 +112,8 @@ unsafe extern "C" fn monitor(_: *mut u8) -> ! {
         if busy == 0 && !moved {
             idle_looks += 1;
             if idle_looks > IDLE_LOOKS {
-                trim();
+                // Only while nothing runs: the next task will have to fault it in again.
+                Class::all(&SCHED.stacks).for_each(Class::trim);
                 sleep_while_idle();
                 idle_looks = 0;
             }
@@ -134,21 +135,6 @@ unsafe extern "C" fn monitor(_: *mut u8) -> ! {
         let io = state::urgent();
         preempt_long(pid, now, if io { IO_SLICE } else { SLICE });
         delay = if late || io { SHORT } else { (delay * 2).min(LONG) };
-    }
-}
-
-/// Gives back the memory that used stacks hold. Only of those that no P keeps, and only while nothing
-/// runs: the next task would have to fault it in again.
-fn trim() {
-    let page = state::page();
-    loop {
-        // One at a time: somebody may need the list.
-        let Some(stack) = SCHED.stacks.lock().take_warm() else { return };
-        let lo = stack.lo.as_ptr().wrapping_add(page); // the guard stays
-        // SAFETY: no task's stack, and in nobody's list; what is read there is written before. It cannot
-        // fail: the range is part of a mapping of ours, and not locked.
-        let _ = unsafe { madvise(lo, stack.size() - page, Advice::DontNeed) };
-        SCHED.stacks.lock().put_cold(stack);
     }
 }
 

@@ -43,14 +43,6 @@ impl<F, T, E> Slot<F, T, E> {
     const FITS: bool = size_of::<Self>() <= ROOM && align_of::<Self>() <= ROOM;
 }
 
-/// What a task leaves for its thread to finish.
-#[derive(Clone, Copy)]
-pub(super) struct End {
-    handle: Handle,
-    /// Its result, if it is still there, is on the stack.
-    on_stack: bool,
-}
-
 /// Why there is no task.
 pub(super) const NO_STACK: &str = "no memory for a new task's stack";
 
@@ -204,7 +196,7 @@ where
     let fits = Slot::<F, T, E>::FITS;
     let lazy = fits && stack_size == 0;
     let g = if lazy {
-        life::gfget()?
+        life::gfget().ok_or(Errno::ENOMEM)?
     } else {
         let need = if fits { 0 } else { size_of::<Slot<F, T, E>>() + align_of::<Slot<F, T, E>>() };
         life::gfget_with_stack(stack_size, need)?
@@ -255,17 +247,18 @@ where
     // SAFETY: the slot is this task's until `finish`; moved out once.
     let at_end = unsafe { ManuallyDrop::take(&mut (*slot).at_end) };
     at_end();
-    proc::goexit(End { handle, on_stack: !Slot::<F, T, E>::FITS })
+    if Slot::<F, T, E>::FITS { proc::goexit::<false>(handle) } else { proc::goexit::<true>(handle) }
 }
 
-/// On the scheduler's stack, when the thread has left that of `g`.
-pub(super) fn finish(g: Gp, end: End) {
+/// On the scheduler's stack, when the thread has left that of `g`, which found its handle so.
+#[inline]
+pub(super) fn finish(g: Gp, handle: Handle, on_stack: bool) {
     g.casgstatus(Status::Running, Status::Dead);
-    if !end.on_stack {
+    if !on_stack {
         // Before the handle is told: behind that the block may be another task's.
         life::leave_stack(getm().p.get(), g);
     }
-    match end.handle {
+    match handle {
         Handle::Dropped => life::gfput(g),
         Handle::Held if g.join.left() => life::gfput(g),
         Handle::Held => {}

@@ -7,7 +7,7 @@ use super::m::M;
 use super::p::{P, task};
 use super::runq::RunQueue;
 use super::schedule::begin_spinning;
-use super::state::{SCHED, Threads, allp, poller, take_idle_p, wake_poller};
+use super::state::{Idle, SCHED, Threads, allp, poller, take_idle_p, wake_poller};
 use core::ptr;
 use core::sync::atomic::Ordering;
 
@@ -19,7 +19,8 @@ const STEAL_ROUNDS: u32 = 4;
 /// thread is about to run it, with the cache warm.
 const STEAL_PATIENCE: u32 = 75;
 
-pub(super) static THREADS: Threads = Threads { wake, handoff, steal };
+pub(super) static THREADS: Threads =
+    Threads { wake, handoff, steal, take_spares, share_spares, gather_stack };
 
 /// There is new work (Go: `wakep`).
 #[cold]
@@ -124,6 +125,34 @@ fn steal(m: &M, p: &P) -> Option<Gp> {
         }
     }
     None
+}
+
+/// See [`Threads::take_spares`].
+#[cold]
+fn take_spares(p: Option<&P>) -> Option<Gp> {
+    let free = &mut SCHED.gfree.lock();
+    if let Some(p) = p {
+        p.gs.take_from(free);
+    }
+    p.and_then(|p| p.gs.pop()).or_else(|| free.pop())
+}
+
+/// See [`Threads::share_spares`].
+#[cold]
+fn share_spares(p: Option<&P>, g: Gp) {
+    let free = &mut SCHED.gfree.lock();
+    if let Some(p) = p {
+        p.gs.give_to(free);
+    }
+    free.push(g);
+}
+
+/// See [`Threads::gather_stack`]. That of an idle P is ours while we hold the lock of their list.
+fn gather_stack(idle: &Idle, p: &P) {
+    let stack = core::iter::successors(idle.ps, |p| p.link.get()).find_map(|p| p.stacks.pop());
+    if let Some(stack) = stack {
+        p.stacks.push(stack);
+    }
 }
 
 /// Every number below `len` once, from a random one on, by a step that has no common divisor with it.
