@@ -57,13 +57,20 @@ pub(super) fn gfget_with_stack(size: usize, need: usize) -> Result<Gp, Errno> {
 pub(super) fn gfput(g: Gp) {
     let p = acquirem().p.get();
     leave_stack(p, g);
-    match (p, threads()) {
-        (Some(p), None) => p.gs.push(g), // there is nobody else to need them
-        (Some(p), Some(_)) if p.gs.len() < KEPT => p.gs.push(g),
-        (p, Some(threads)) => (threads.share_spares)(p, g),
-        (None, None) => {} // does not happen: a lone thread always has its P
+    match p {
+        Some(p) if p.gs.len() < KEPT => p.gs.push(g),
+        _ => gfput_slow(p, g),
     }
     releasem();
+}
+
+#[cold]
+fn gfput_slow(p: Option<&P>, g: Gp) {
+    match (threads(), p) {
+        (Some(threads), _) => (threads.share_spares)(p, g),
+        (None, Some(p)) => p.gs.push(g), // there is nobody else to need it
+        (None, None) => {}               // does not happen: a lone thread always has its P
+    }
 }
 
 /// Gives the stack of `g`, which does not stand on it any more, to the next.
