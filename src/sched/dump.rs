@@ -1,5 +1,6 @@
 //! What the scheduler is doing: counts, and a list of all tasks.
 
+use super::depth::high_water;
 use super::g::{Gp, Status, WaitReason};
 use super::poller::netpoll;
 use super::stack::{Class, Slab};
@@ -44,6 +45,9 @@ pub struct Metrics {
     pub spawns: u64,
     /// Stacks there are, in use or kept for the next task.
     pub stacks: u64,
+    /// The most bytes that a task's stack has had touched, in whole pages: what is in memory, or was when
+    /// the monitor gave a stack's memory back. Pages that were swapped out are not seen.
+    pub stack_high_water: u64,
     /// Times a thread took a task up.
     pub switches: u64,
     /// Times a task left its thread to wait, those included that found nothing to wait for.
@@ -60,8 +64,9 @@ pub struct Metrics {
     pub poller: Stats,
 }
 
-/// Reads the counts. Costs a walk over all tasks, and nobody waits for it; counts that belong together
-/// may differ by what happens meanwhile.
+/// Reads the counts. Costs a walk over all tasks, and, for the stacks' high-water mark, a mincore(2) for
+/// each 2 MiB of stacks: XX. Nobody waits for it; counts that belong together may differ by what
+/// happens meanwhile.
 pub fn metrics() -> Metrics {
     let sum = |count: fn(&Counts) -> &AtomicU64| {
         state::allp().iter().map(|p| count(&p.counts).load(Ordering::Relaxed)).sum()
@@ -70,6 +75,7 @@ pub fn metrics() -> Metrics {
         tasks: all().filter(|g| g.status() != Status::Dead as u8).count() as u64,
         spawns: sum(|c| &c.spawns),
         stacks: Class::all(&SCHED.stacks).flat_map(Class::slabs).map(|slab| slab.made() as u64).sum(),
+        stack_high_water: high_water() as u64,
         switches: state::allp().iter().map(|p| p.ticks()).sum(),
         parks: sum(|c| &c.parks),
         steals: sum(|c| &c.steals),

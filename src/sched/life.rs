@@ -44,7 +44,9 @@ pub(super) fn gfget_with_stack(size: usize, need: usize) -> Result<Gp, Errno> {
         return Err(Errno::E2BIG);
     }
     let g = gfget().ok_or(Errno::ENOMEM)?;
-    let stack = class.get();
+    let kept = acquirem().p.get().filter(|_| ptr::eq(class, &SCHED.stacks)).and_then(|p| p.stacks.pop());
+    releasem();
+    let stack = kept.or_else(|| class.get());
     g.set_stack(stack);
     if stack.is_none() {
         gfput(g);

@@ -19,6 +19,7 @@
 //! | `task.rs`, `join.rs`, `scope.rs` | spawn and join |
 //! | `life.rs`, `spare.rs` | what a task is given and leaves; spare blocks and stacks |
 //! | `stack.rs`, `overflow.rs` | stacks, and what happens at their end |
+//! | `depth.rs` | how much of them was used |
 //! | `sema.rs` | semaphores that park |
 //! | `poller.rs` | the poller's view of this scheduler, and the one poller |
 //! | `dump.rs` | counts, and a list of all tasks |
@@ -27,6 +28,7 @@
 //! ([`state::set_poller`] and its like), so that a program that uses none of them has none in its file.
 
 mod blocking;
+mod depth;
 mod dump;
 pub(crate) mod g;
 mod join;

@@ -27,6 +27,7 @@
 //! tops of the stacks are spread over cache sets ("colour"), since otherwise every parked task's few live
 //! lines would compete for the same ones.
 
+use super::depth;
 use super::g::{Block, G, Gp};
 use super::spare::{Linked, List};
 use super::state::page;
@@ -264,6 +265,7 @@ impl Class {
     pub fn trim(&self) {
         loop {
             let Some(stack) = self.stacks.lock().warm.pop() else { return };
+            depth::note(stack.lo.as_ptr(), self.size(), self.size());
             let lo = stack.lo.as_ptr().wrapping_add(page()); // the guard stays
             // SAFETY: no task's stack, and in nobody's list; what is read there is written before. It
             // cannot fail: the range is part of a mapping of ours, and not locked.
