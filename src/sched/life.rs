@@ -13,7 +13,7 @@ use super::g::{Begin, Gp};
 use super::m::{acquirem, releasem};
 use super::p::P;
 use super::spare::KEPT;
-use super::stack::Class;
+use super::stack::{Class, Sp};
 use super::state::{Idle, SCHED, threads};
 use crate::arch::Context;
 use crate::sys::Errno;
@@ -38,7 +38,7 @@ fn gfget_slow(p: Option<&P>) -> Option<Gp> {
 ///
 /// # Errors
 /// `ENOMEM`; `E2BIG` if that is more than a quarter.
-pub(super) fn gfget_with_stack(size: usize, need: usize) -> Result<Gp, Errno> {
+pub(super) fn gfget_with_stack(size: usize, need: usize) -> Result<(Gp, Sp), Errno> {
     let class = if size == 0 { &SCHED.stacks } else { Class::of(&SCHED.stacks, size) };
     if need > class.size() / 4 {
         return Err(Errno::E2BIG);
@@ -46,13 +46,12 @@ pub(super) fn gfget_with_stack(size: usize, need: usize) -> Result<Gp, Errno> {
     let g = gfget().ok_or(Errno::ENOMEM)?;
     let kept = acquirem().p.get().filter(|_| ptr::eq(class, &SCHED.stacks)).and_then(|p| p.stacks.pop());
     releasem();
-    let stack = kept.or_else(|| class.get());
-    g.set_stack(stack);
-    if stack.is_none() {
+    let Some(stack) = kept.or_else(|| class.get()) else {
         gfput(g);
         return Err(Errno::ENOMEM);
-    }
-    Ok(g)
+    };
+    g.set_stack(Some(stack));
+    Ok((g, stack))
 }
 
 /// Gives a dead task's block, and the stack if it still has one, to the next (Go: `gfput`).

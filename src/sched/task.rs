@@ -195,13 +195,14 @@ where
 
     let fits = Slot::<F, T, E>::FITS;
     let lazy = fits && stack_size == 0;
-    let g = if lazy {
-        life::gfget().ok_or(Errno::ENOMEM)?
+    let (g, top) = if lazy {
+        // Its block is not read before it is written to: the first touch of a page would be two faults.
+        (life::gfget().ok_or(Errno::ENOMEM)?, ptr::null_mut())
     } else {
         let need = if fits { 0 } else { size_of::<Slot<F, T, E>>() + align_of::<Slot<F, T, E>>() };
-        life::gfget_with_stack(stack_size, need)?
+        let (g, stack) = life::gfget_with_stack(stack_size, need)?;
+        (g, stack.top)
     };
-    let top = g.stack().map_or(ptr::null_mut(), |stack| stack.top);
     let slot = if fits { g.room().cast() } else { below::<Slot<F, T, E>>(top) };
     // SAFETY: in the block of a task that has not begun, or on its stack, on which nothing is; it is large
     // enough (`FITS`), or `gfget_with_stack` checked it.
