@@ -4,10 +4,13 @@
 //! # When there is no stack
 //! Every block has the promise of a stack ([`Class::make_task`]), so a first dispatch finds one unless the
 //! kernel has no memory for a guard's page table, or others keep theirs at hand while there is no address
-//! space for more. Such a task waits in `Idle::stackless`, and every P that runs out of work tries again
-//! ([`feed`]), also with what idle Ps keep. Only if all threads sleep then, and nobody waits for the
-//! poller, does the program end (`checkdead`). No stack is missed: what a P keeps is seen by itself before
-//! it is idle, under the lock of those that are, or by others after.
+//! space for more. Such a task waits in `Idle::stackless`, behind all that can run: every P that runs out
+//! of work tries again ([`retry`]), also with what idle Ps keep. Only if all threads sleep then, and nobody
+//! waits for the poller, does the program end (`checkdead`). No stack is missed: what a P keeps is seen by
+//! itself before it is idle, under the lock of those that are, or by others after.
+//!
+//! Blocks and stacks that are not in use are with a P, or with all; between them they go in halves of what
+//! a P may keep, or, stacks, one by one. A program of one thread keeps all blocks with its P.
 
 use super::g::{Begin, Gp};
 use super::m::{acquirem, releasem};

@@ -28,7 +28,7 @@
 //! lines would compete for the same ones.
 
 use super::depth;
-use super::g::{Block, G, Gp};
+use super::g::{Block, Gp};
 use super::spare::{Linked, List};
 use super::state::page;
 use crate::lock::Mutex;
@@ -89,9 +89,14 @@ impl Slab {
         (0..self.tasks.load(Ordering::Relaxed)).map(|n| self.task(n))
     }
 
+    /// The blocks of its tasks; behind them are those of its stacks.
+    fn blocks(&self) -> *mut Block {
+        // By way of the address: a reference to the header would be good for the header only.
+        ptr::with_exposed_provenance_mut::<Block>(ptr::from_ref(self).addr()).wrapping_add(1)
+    }
+
     fn task(&self, n: usize) -> Gp {
-        let first = ptr::from_ref(self).expose_provenance() + size_of::<Block>();
-        let g = ptr::with_exposed_provenance_mut::<G>(first + n * size_of::<Block>());
+        let g = self.blocks().wrapping_add(n).cast();
         // SAFETY: a block in the slab, of zeros or used, aligned, as its size divides a page's; never
         // unmapped, so not null.
         unsafe { Gp::new(NonNull::new_unchecked(g)) }
@@ -285,7 +290,7 @@ impl Class {
         let lo = slab.lo.wrapping_add(made * self.size());
         stacks.install_guard(lo)?;
         let top = lo.wrapping_add(self.size() - made % COLOURS * COLOUR_STEP);
-        let block = slab.task(slab.slots).as_ptr().cast::<Stack>().wrapping_add(made);
+        let block = slab.blocks().wrapping_add(slab.slots).cast::<Stack>().wrapping_add(made);
         // SAFETY: the blocks' places are behind those of the tasks, for so many as there are slots, and
         // this one is nobody's yet; addresses in a mapping are not null.
         let stack = unsafe {
@@ -318,7 +323,7 @@ impl Class {
         // A huge page would commit 2 MiB for the first byte of a stack. Kernels without huge pages
         // answer EINVAL, which is as good.
         // SAFETY: a mapping of ours, and the advice changes no content.
-        let _ = unsafe { madvise(lo, slots << log, Advice::NoHugepage) };
+        let _ = unsafe { madvise(slab.cast(), front + (slots << log), Advice::NoHugepage) };
         let (older, next_open) = (self.newest.load(Ordering::Relaxed), stacks.open);
         let (made, tasks) = (AtomicUsize::new(0), AtomicUsize::new(0));
         // SAFETY: the beginning of the new mapping, which is never unmapped.

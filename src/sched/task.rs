@@ -137,8 +137,14 @@ impl Builder {
     /// As [`spawn`], with an error where that panics.
     ///
     /// # Errors
-    /// `ENOMEM` when no stack can be mapped (below Linux 6.13 also at about 32,000 tasks, when
-    /// `vm.max_map_count` is used up); `E2BIG` when closure and result need more than a quarter of one.
+    /// `ENOMEM` when there is no address space for its stack (below Linux 6.13 also at about 32,000 tasks,
+    /// when `vm.max_map_count` is used up), or no memory for a stack that it has from the beginning: if it
+    /// has a size of its own, or closure or result are larger than 128 bytes. `E2BIG` when these need more
+    /// than a quarter of a stack.
+    ///
+    /// Any other task gets its stack with its first turn. Should the kernel refuse it then, the task waits
+    /// until other tasks have ended; if nobody else can go on the program ends, as by a deadlock, with a
+    /// line that says why.
     pub fn spawn<F, T>(self, f: F) -> Result<JoinHandle<T>, Errno>
     where
         F: FnOnce() -> T + Send + 'static,
@@ -153,7 +159,7 @@ impl Builder {
 /// spawning task next gives way. Dropping the handle detaches it; when the main task returns the
 /// program ends, whatever others are doing.
 ///
-/// If no stack can be had the program ends, with a line that says so and status 101, as by a panic;
+/// If there is no room for its stack the program ends, with a line that says so and status 101, as by a panic;
 /// [`Builder::spawn`] returns the error instead.
 pub fn spawn<F, T>(f: F) -> JoinHandle<T>
 where

@@ -21,8 +21,10 @@ scenarios! {
     ten_thousand_parked_take_a_page_each
     dead_stacks_are_given_back
     deep_is_not_overflow
+    stacks_are_left_at_the_end
     a_size_of_its_own
     mixed_sizes_are_used_again
+    as_many_as_fit
     high_water
     sleeps_are_never_early
     no_time_is_no_sleep

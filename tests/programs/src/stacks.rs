@@ -21,10 +21,12 @@ pub const SCENARIOS: &[Scenario] = &[
     ("overflow_in_a_task", overflow_in_a_task),
     ("overflow_on_a_used_stack", overflow_on_a_used_stack),
     ("deep_is_not_overflow", deep_enough),
+    ("stacks_are_left_at_the_end", left_at_the_end),
     ("a_size_of_its_own", a_size_of_its_own),
     ("overflow_of_a_small_stack", overflow_of_a_small_stack),
     ("mixed_sizes_are_used_again", mixed_sizes),
     ("high_water", high_water),
+    ("as_many_as_fit", as_many_as_fit),
     ("tasks_wait_for_a_stack", tasks_wait_for_a_stack),
     ("no_stack_for_anybody", no_stack_for_anybody),
     ("light_guards", |words| assert_eq!(words, [light_guards()])),
@@ -59,6 +61,12 @@ fn given_back(_: &[&str]) {
     };
     let before = pages(1);
     run();
+    // One of another size, of which no P keeps any, used deeper.
+    let deeper = Builder::new().stack_size(1 << 20).spawn(|| {
+        let top = 0;
+        use_bytes(300 << 10, (&raw const top).addr());
+    });
+    deeper.unwrap().join();
     let full = pages(1);
     assert!(full > TASKS * 5, "{full} pages");
     let start = Instant::now();
@@ -69,7 +77,7 @@ fn given_back(_: &[&str]) {
     }
     // It is remembered how much of them was used.
     let used = metrics().stack_high_water;
-    assert!(used > 16 << 10 && used < 40 << 10, "{used} bytes of a stack");
+    assert!(used > 300 << 10 && used < 400 << 10, "{used} bytes of a stack");
     run();
 }
 
@@ -132,6 +140,28 @@ fn deep_enough(_: &[&str]) {
             .collect();
         assert!(join_all(tasks).iter().all(|&sum| sum == 44 << 10));
     }
+}
+
+/// Tasks that have ended, but were not joined, hold no stack, unless their results lie there.
+fn left_at_the_end(_: &[&str]) {
+    const TASKS: usize = 1000;
+    static ENDED: AtomicU32 = AtomicU32::new(0);
+    let small: Vec<_> = (0..TASKS)
+        .map(|i| {
+            spawn(move || {
+                ENDED.fetch_add(1, Ordering::SeqCst);
+                [i; 16]
+            })
+        })
+        .collect();
+    eventually("their ends", || ENDED.load(Ordering::SeqCst) as usize == TASKS);
+    let stacks = metrics().stacks;
+    assert!(stacks < 100, "{stacks} stacks");
+    let large: Vec<_> = (0..TASKS).map(|i| spawn(move || [i; 17])).collect();
+    assert!(metrics().stacks >= TASKS as u64);
+    // Results of both kinds are whole, in whatever order they are taken.
+    assert!(large.into_iter().rev().map(JoinHandle::join).eq((0..TASKS).rev().map(|i| [i; 17])));
+    assert!(small.into_iter().map(JoinHandle::join).eq((0..TASKS).map(|i| [i; 16])));
 }
 
 fn a_size_of_its_own(_: &[&str]) {
@@ -212,6 +242,37 @@ fn high_water(_: &[&str]) {
     large.unwrap().join();
     let large = metrics().stack_high_water;
     assert!(large > 500 << 10 && large < 600 << 10, "{large}");
+}
+
+/// Parked tasks up to the limit of mappings, if there is one, which is told to who spawns.
+fn as_many_as_fit(_: &[&str]) {
+    static GATE: Semaphore = Semaphore::new(0);
+    static BEGUN: AtomicU32 = AtomicU32::new(0);
+    crate::heap::reserve();
+    let mut tasks = Vec::with_capacity(40_000);
+    let refused = loop {
+        let task = Builder::new().spawn(|| {
+            BEGUN.fetch_add(1, Ordering::SeqCst);
+            GATE.acquire(1);
+        });
+        match task {
+            Ok(task) => tasks.push(task),
+            Err(e) => break Some(e),
+        }
+        if tasks.len() == 40_000 {
+            break None; // `vm.max_map_count` is not the usual
+        }
+    };
+    assert!(
+        refused.is_none_or(|e| e == Errno::ENOMEM) && tasks.len() > 10_000,
+        "{refused:?}, {}",
+        tasks.len()
+    );
+    // All that were spawned get their turn.
+    eventually("all", || BEGUN.load(Ordering::SeqCst) as usize == tasks.len());
+    GATE.release(tasks.len());
+    join_all(tasks);
+    spawn(|| ()).join();
 }
 
 /// From now on the kernel gives the calling thread no guard: there are no new stacks.
