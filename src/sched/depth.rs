@@ -34,7 +34,7 @@ pub(super) fn note(lo: *mut u8, len: usize, size: usize) {
         for offset in (0..bytes).step_by(page()).filter(|offset| there[offset / page()] & 1 != 0) {
             let in_slot = (at + offset) & (size - 1); // a size is a power of two
             if in_slot != 0 {
-                deepest = deepest.max(size - in_slot); // the first is the guard
+                deepest = deepest.max(size - in_slot); // the first is the guard, which Linux 6.13 may call there
             }
         }
     }

@@ -9,6 +9,7 @@ use super::join::Handle;
 use super::life;
 use super::m::getm;
 use super::proc::{self, gopark};
+use super::scope::{Scope, ScopedJoinHandle};
 use super::state;
 use super::sysmon::MONITOR;
 use super::threads::THREADS;
@@ -152,6 +153,22 @@ impl Builder {
     {
         // SAFETY: closure and result own all they refer to ('static).
         unsafe { spawn_unchecked(self.stack_size, f) }
+    }
+
+    /// As [`Scope::spawn`], with an error where that panics (std: `thread::Builder::spawn_scoped`).
+    ///
+    /// # Errors
+    /// As [`Builder::spawn`].
+    pub fn spawn_scoped<'scope, 'env, F, T>(
+        self,
+        scope: &'scope Scope<'scope, 'env>,
+        f: F,
+    ) -> Result<ScopedJoinHandle<'scope, T>, Errno>
+    where
+        F: FnOnce() -> T + Send + 'scope,
+        T: Send + 'scope,
+    {
+        scope.try_spawn(self.stack_size, f)
     }
 }
 
