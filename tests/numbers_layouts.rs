@@ -64,6 +64,7 @@ numbers! {
     LISTEN __NR_listen SYS_listen
     LSEEK __NR_lseek SYS_lseek
     MADVISE __NR_madvise SYS_madvise
+    MINCORE __NR_mincore SYS_mincore
     MKDIRAT __NR_mkdirat SYS_mkdirat
     MMAP __NR_mmap SYS_mmap
     MPROTECT __NR_mprotect SYS_mprotect

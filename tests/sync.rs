@@ -168,6 +168,7 @@ mod scope {
         results_of_dropped_handles_are_dropped_inside
         a_forgotten_handle_does_not_hold_the_scope_up
         scopes_nest
+        a_size_of_its_own_and_an_error
     }
 }
 

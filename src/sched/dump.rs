@@ -1,27 +1,23 @@
 //! What the scheduler is doing: counts, and a list of all tasks.
 
-use super::g::{G, Gp, Status, WaitReason};
+use super::depth::high_water;
+use super::g::{Gp, Status, WaitReason};
 use super::poller::netpoll;
-use super::state;
+use super::stack::{Class, Slab};
+use super::state::{self, SCHED};
 use crate::poll::{Mode, Stats};
 use crate::rt::Line;
 use crate::rt::clock::nanotime;
 use crate::sys::signal::Siginfo;
 use core::ffi::c_void;
-use core::ptr::{self, NonNull};
-use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 
 /// Exit status after SIGQUIT (Go's).
 const QUIT_STATUS: i32 = 2;
 
-/// All tasks there ever were, the newest first: control blocks are reused and never freed. Written by
-/// [`StackPool::make`](super::stack::StackPool::make).
-pub(super) static ALLG: AtomicPtr<G> = AtomicPtr::new(ptr::null_mut());
-
+/// All tasks there ever were. Takes no lock.
 fn all() -> impl Iterator<Item = Gp> {
-    // SAFETY: what is in the list is initialised and never freed.
-    let gp = |g: *mut G| NonNull::new(g).map(|g| unsafe { Gp::new(g) });
-    core::iter::successors(gp(ALLG.load(Ordering::Acquire)), move |g| gp(g.alllink.load(Ordering::Relaxed)))
+    SCHED.stacks.slabs().flat_map(Slab::tasks)
 }
 
 /// Counts of one P, its owner's to write.
@@ -48,8 +44,12 @@ pub struct Metrics {
     pub tasks: u64,
     /// Tasks started.
     pub spawns: u64,
-    /// Stacks there are, in use or kept for the next task.
+    /// Stacks there are, in use or kept for the next task. One that is spawned has none before its first
+    /// turn.
     pub stacks: u64,
+    /// The most bytes that a task's stack has had touched, in whole pages: what is in memory, or was when
+    /// the monitor gave a stack's memory back. Pages that were swapped out are not seen.
+    pub stack_high_water: u64,
     /// Times a thread took a task up.
     pub switches: u64,
     /// Times a task left its thread to wait, those included that found nothing to wait for.
@@ -68,8 +68,9 @@ pub struct Metrics {
     pub poller: Stats,
 }
 
-/// Reads the counts. Costs a walk over all tasks, and nobody waits for it; counts that belong together
-/// may differ by what happens meanwhile.
+/// Reads the counts. Costs a walk over all tasks, and, for the stacks' high-water mark, a mincore(2) for
+/// each 2 MiB of stacks there are: 60 ns a stack of 64 KiB. Nobody waits for it; counts that belong
+/// together may differ by what happens meanwhile.
 pub fn metrics() -> Metrics {
     let sum = |count: fn(&Counts) -> &AtomicU64| {
         state::allp().iter().map(|p| count(&p.counts).load(Ordering::Relaxed)).sum()
@@ -77,7 +78,8 @@ pub fn metrics() -> Metrics {
     Metrics {
         tasks: all().filter(|g| g.status() != Status::Dead as u8).count() as u64,
         spawns: sum(|c| &c.spawns),
-        stacks: all().count() as u64,
+        stacks: Class::all(&SCHED.stacks).flat_map(Class::slabs).map(|slab| slab.made() as u64).sum(),
+        stack_high_water: high_water() as u64,
         switches: state::allp().iter().map(|p| p.ticks()).sum(),
         parks: sum(|c| &c.parks),
         steals: sum(|c| &c.steals),

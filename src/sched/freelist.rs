@@ -1,16 +1,15 @@
-//! Free slots of one kind, which never become anything else: a list that a P keeps for itself, and one of all.
+//! Free slots of one kind, which never become anything else, for parts above the scheduler: as tasks' blocks
+//! they are kept by each P, and what is too much for one is for all.
 
 use super::m::{acquirem, releasem};
 use super::p::P;
+use super::spare::{KEPT, Linked, List, Spares};
 use crate::lock::Mutex;
 use core::cell::Cell;
 use core::ptr::NonNull;
 
-/// Slots a P keeps before it gives half of them to the others.
-const KEPT: u32 = 64;
-
-/// The first field of a slot: the next in the list.
-pub(crate) struct Link(Cell<Option<NonNull<Link>>>);
+/// The first field of a slot.
+pub(crate) struct Link(Cell<Option<Slot>>);
 
 impl Link {
     pub const fn new() -> Link {
@@ -18,56 +17,32 @@ impl Link {
     }
 }
 
-/// The last put in comes out first. All zeros is an empty one.
-pub(crate) struct FreeList {
-    head: Cell<Option<NonNull<Link>>>,
-    len: Cell<u32>,
-}
+/// A slot, by its link.
+#[derive(Clone, Copy)]
+pub(crate) struct Slot(NonNull<Link>);
 
-// SAFETY: what is in the list is nobody else's, and slots belong to no thread.
-unsafe impl Send for FreeList {}
+// SAFETY: a free slot is nobody's, and belongs to no thread.
+unsafe impl Send for Slot {}
 
-impl FreeList {
-    pub const fn new() -> FreeList {
-        FreeList { head: Cell::new(None), len: Cell::new(0) }
-    }
-
-    /// # Safety
-    /// `slot` begins with its link, is in no list, and is never freed.
-    unsafe fn push(&self, slot: NonNull<Link>) {
-        // SAFETY: alive, and ours (contract).
-        unsafe { slot.as_ref() }.0.set(self.head.replace(Some(slot)));
-        self.len.set(self.len.get() + 1);
-    }
-
-    fn pop(&self) -> Option<NonNull<Link>> {
-        let slot = self.head.get()?;
-        // SAFETY: what is in the list is never freed.
-        self.head.set(unsafe { slot.as_ref() }.0.get());
-        self.len.set(self.len.get() - 1);
-        Some(slot)
-    }
-
-    fn move_to(&self, other: &FreeList, n: u32) {
-        for slot in (0..n).map_while(|_| self.pop()) {
-            // SAFETY: it was in this list, and is in none now.
-            unsafe { other.push(slot) };
-        }
+impl Linked for Slot {
+    fn link(&self) -> &Cell<Option<Slot>> {
+        // SAFETY: slots are never freed (contract of `put`).
+        unsafe { &self.0.as_ref().0 }
     }
 }
 
 /// A free slot: of the running P, or of all; `None`: there is none.
-pub(crate) fn get(local: fn(&P) -> &FreeList, all: &Mutex<FreeList>) -> Option<NonNull<Link>> {
+pub(crate) fn get(local: fn(&P) -> &Spares<Slot>, all: &Mutex<List<Slot>>) -> Option<NonNull<Link>> {
     let p = acquirem().p.get();
     let slot = match p.map(local) {
         Some(mine) => mine.pop().or_else(|| {
-            all.lock().move_to(mine, KEPT / 2);
+            mine.take_from(&mut all.lock());
             mine.pop()
         }),
         None => all.lock().pop(),
     };
     releasem();
-    slot
+    slot.map(|slot| slot.0)
 }
 
 /// Gives a slot back.
@@ -75,18 +50,16 @@ pub(crate) fn get(local: fn(&P) -> &FreeList, all: &Mutex<FreeList>) -> Option<N
 /// # Safety
 /// It begins with its link, which the caller's pointer reaches together with the rest of it, is in no list,
 /// is never freed, and is of the kind of these lists.
-pub(crate) unsafe fn put(local: fn(&P) -> &FreeList, all: &Mutex<FreeList>, slot: NonNull<Link>) {
+pub(crate) unsafe fn put(local: fn(&P) -> &Spares<Slot>, all: &Mutex<List<Slot>>, slot: NonNull<Link>) {
     let p = acquirem().p.get();
     match p.map(local) {
         Some(mine) => {
-            if mine.len.get() == KEPT {
-                mine.move_to(&all.lock(), KEPT / 2);
+            if mine.len() == KEPT {
+                mine.give_to(&mut all.lock());
             }
-            // SAFETY: the caller's contract.
-            unsafe { mine.push(slot) };
+            mine.push(Slot(slot));
         }
-        // SAFETY: as above.
-        None => unsafe { all.lock().push(slot) },
+        None => all.lock().push(Slot(slot)),
     }
     releasem();
 }

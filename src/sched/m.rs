@@ -3,7 +3,7 @@
 
 use super::g::Gp;
 use super::p::P;
-use super::stack::StackPool;
+use super::stack;
 use super::{overflow, schedule, state};
 use crate::arch::{self, Context};
 use crate::preempt;
@@ -136,7 +136,7 @@ impl M {
     }
 
     fn map_and_start(main: Main, prepare: impl FnOnce(&M)) -> Result<(), Errno> {
-        let stack = StackPool::map(G0_STACK)?;
+        let stack = stack::map(G0_STACK).ok_or(Errno::ENOMEM)?.as_ptr();
         let started = M::start(stack, main, prepare);
         if started.is_err() {
             // SAFETY: nobody has used it.

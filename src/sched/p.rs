@@ -1,14 +1,16 @@
 //! `P`: what a thread needs to run tasks, one for each that may run at once.
 
 use super::dump::{Counts, count};
-use super::freelist::FreeList;
-use super::g::{GList, Gp};
+use super::freelist::Slot;
+use super::g::Gp;
 use super::m::M;
 use super::owner::Owner;
 use super::retake::Seen;
 use super::runq::RunQueue;
+use super::spare::Spares;
+use super::stack::Sp;
 use crate::poll::Waiter;
-use core::cell::{Cell, UnsafeCell};
+use core::cell::Cell;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 /// After so many dispatches, at least, a busy thread looks at the poller and the global queue (Go's
@@ -19,11 +21,9 @@ const FAIRNESS: u32 = 61;
 /// everybody else waiting (tokio's figure for its LIFO slot).
 const NEXT_IN_A_ROW: u32 = 3;
 
-/// Dead tasks a P keeps before it gives half of them to the others.
-pub(crate) const GFREE: u32 = 64;
-
-/// Its own cache lines: what the owner writes must not slow down others' owners. The small fields first,
-/// the queue last, whose ends others write to.
+/// Its own cache lines: what the owner writes must not slow down others' owners. The first is the owner's
+/// alone, more or less, the second has what thieves look at; the ring comes last, so that all else is
+/// within reach of a short offset.
 #[repr(C, align(128))]
 pub(crate) struct P {
     /// Dispatches; the monitor reads it, too.
@@ -31,15 +31,16 @@ pub(crate) struct P {
     /// Dispatches until it looks beyond its own queue again.
     until_look: Cell<u32>,
     in_a_row: Cell<u32>,
-    /// Dead tasks with their stacks, the last used on top.
-    gfree: UnsafeCell<GList>,
-    gfree_len: Cell<u32>,
     /// The thread that has it.
     pub owner: Owner<M>,
     /// Its number, from 0.
     pub id: Cell<u32>,
     /// Free slots of [`time::Timer`](crate::time::Timer).
-    pub timers: FreeList,
+    pub timers: Spares<Slot>,
+    /// Dead tasks.
+    pub gs: Spares<Gp>,
+    /// Stacks of the program's size.
+    pub stacks: Spares<Sp>,
     /// In the list of idle ones.
     pub link: Cell<Option<&'static P>>,
     pub counts: Counts,
@@ -94,25 +95,6 @@ impl P {
     /// new work before old when the ring overflows, and gain nothing, since new work goes behind.
     pub fn looked(&self) {
         self.until_look.set(FAIRNESS.max(self.runq.len() as u32));
-    }
-
-    /// A dead task (Go: `gfget`).
-    pub fn gfget(&self) -> Option<Gp> {
-        // SAFETY: the owner's, and no other borrow of the list is live.
-        let g = unsafe { &mut *self.gfree.get() }.pop()?;
-        self.gfree_len.set(self.gfree_len.get() - 1);
-        Some(g)
-    }
-
-    /// Keeps a dead task (Go: `gfput`). `false`: it has enough.
-    pub fn gfput(&self, g: Gp) -> bool {
-        if self.gfree_len.get() >= GFREE {
-            return false;
-        }
-        // SAFETY: as above.
-        unsafe { &mut *self.gfree.get() }.push(g);
-        self.gfree_len.set(self.gfree_len.get() + 1);
-        true
     }
 }
 

@@ -17,6 +17,7 @@ pub(crate) const SLOTS: usize = if cfg!(loom) { 4 } else { 256 };
 /// Nobody: no task has this word.
 const NOBODY: usize = 0;
 
+#[repr(C)] // the ring last: see `P`
 pub(crate) struct RunQueue {
     head: AtomicU32,
     tail: AtomicU32,

@@ -1,12 +1,13 @@
 //! What all threads share: the idle threads and Ps, the queue of all, and how the scheduler reaches the
 //! parts that a program may do without.
 
-use super::g::{GList, GQueue, Gp};
+use super::g::{GQueue, Gp};
 use super::m::M;
 use super::p::P;
 use super::role::Role;
 use super::search::Search;
-use super::stack::StackPool;
+use super::spare::List;
+use super::stack::Class;
 use crate::lock::Mutex;
 use crate::timer::Timers;
 use core::ptr;
@@ -45,6 +46,12 @@ pub(super) struct Threads {
     pub steal: fn(&M, &P) -> Option<Gp>,
     /// Has the poller use a heap of timers for each P.
     pub share_timers: fn(&Timers),
+    /// A dead task's block that others gave back, and more of them for the P.
+    pub take_spares: fn(Option<&P>) -> Option<Gp>,
+    /// Gives that block, and half of those that the P keeps, to the others.
+    pub share_spares: fn(Option<&P>, Gp),
+    /// Gives the P a stack that an idle one keeps.
+    pub gather_stack: fn(&Idle, &P),
 }
 
 /// What all threads share.
@@ -66,17 +73,11 @@ pub(super) struct Sched {
     pub threads: AtomicPtr<Threads>,
     pub ps: AtomicPtr<P>,
     pub nprocs: AtomicU32,
-    pub stacks: Mutex<StackPool>,
-    pub gfree: Mutex<Dead>,
+    /// Of the program's size.
+    pub stacks: Class,
+    /// Dead tasks that Ps had too many of, in programs of several threads (Go: `sched.gFree`).
+    pub gfree: Mutex<List<Gp>>,
     pub page: AtomicUsize,
-}
-
-/// Dead tasks that no P keeps.
-pub(super) struct Dead {
-    pub warm: GList,
-    /// Their stacks hold no memory but the page of the control block: see
-    /// [`sysmon`](super::sysmon).
-    pub cold: GList,
 }
 
 /// Threads and Ps without work, and the queue of all.
@@ -87,11 +88,20 @@ pub(super) struct Idle {
     pub nm: u32,
     pub ps: Option<&'static P>,
     pub runq: GQueue,
+    /// Runnable tasks that would have to begin, and for which there is no stack.
+    pub stackless: List<Gp>,
 }
 
 /// All zeros at first, as is every large static here: a program's file then holds nothing of it.
 pub(super) static SCHED: Sched = Sched {
-    idle: Mutex::new(Idle { ms: None, nmidle: 0, nm: 0, ps: None, runq: GQueue::new() }),
+    idle: Mutex::new(Idle {
+        ms: None,
+        nmidle: 0,
+        nm: 0,
+        ps: None,
+        runq: GQueue::new(),
+        stackless: List::new(),
+    }),
     runq_size: AtomicUsize::new(0),
     urgent: AtomicUsize::new(0),
     search: Search::new(),
@@ -102,8 +112,8 @@ pub(super) static SCHED: Sched = Sched {
     threads: AtomicPtr::new(ptr::null_mut()),
     ps: AtomicPtr::new(ptr::null_mut()),
     nprocs: AtomicU32::new(0),
-    stacks: Mutex::new(StackPool::new()),
-    gfree: Mutex::new(Dead { warm: GList::new(), cold: GList::new() }),
+    stacks: Class::new(),
+    gfree: Mutex::new(List::new()),
     page: AtomicUsize::new(0),
 };
 

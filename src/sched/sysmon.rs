@@ -12,11 +12,11 @@ use super::m::{After, M, acquirem, getm};
 use super::proc::{globrunqput, mcall, running_on, wakep};
 use super::retake::{Pace, SHORT, retake};
 use super::schedule;
+use super::stack::Class;
 use super::state::{self, Monitor, SCHED};
 use crate::arch;
 use crate::rt::clock::nanotime;
 use crate::sys::futex::{Scope, futex_wait, futex_wake};
-use crate::sys::mm::{Advice, madvise};
 use crate::sys::process::getpid;
 use crate::sys::signal::{SIGQUIT, SIGURG, SaFlags, SigSet, Sigaction, Siginfo, rt_sigaction, tgkill};
 use crate::sys::thread::prctl_set_timerslack;
@@ -112,7 +112,8 @@ unsafe extern "C" fn monitor(_: *mut u8) -> ! {
         if busy == 0 && !moved {
             idle_looks += 1;
             if idle_looks > IDLE_LOOKS {
-                trim();
+                // Only while nothing runs: the next task will have to fault it in again.
+                Class::all(&SCHED.stacks).for_each(Class::trim);
                 sleep_while_idle();
                 idle_looks = 0;
             }
@@ -139,22 +140,6 @@ unsafe extern "C" fn monitor(_: *mut u8) -> ! {
             preempt_long(pid, now, if io { IO_SLICE } else { SLICE });
         }
         delay = pace.busy(retake(now), late || io);
-    }
-}
-
-/// Gives back the memory that the stacks of dead tasks hold, but for the page of the control block. Only
-/// of those that no P keeps, and only while nothing runs: the next task would have to fault it in again.
-fn trim() {
-    let page = state::page();
-    loop {
-        // One at a time: somebody may need the list.
-        let Some(g) = SCHED.gfree.lock().warm.pop() else { return };
-        let lo = g.stack.lo.as_ptr().wrapping_add(page);
-        let hi = g.as_ptr().addr() & !(page - 1);
-        // SAFETY: the stack of a task that is dead, in nobody's list; what is read there is written before.
-        // It cannot fail: the range is part of a mapping of ours, and not locked.
-        let _ = unsafe { madvise(lo, hi - lo.addr(), Advice::DontNeed) };
-        SCHED.gfree.lock().cold.push(g);
     }
 }
 
@@ -185,15 +170,14 @@ fn preempt_long(pid: i32, now: i64, slice: i64) {
 /// detour: everything else happens on the task's own stack, after the signal.
 unsafe extern "C" fn on_preempt(_: i32, _: *mut Siginfo, ucontext: *mut c_void) {
     let m = getm();
-    let Some(g) = m.curg.get() else { return };
+    let Some(stack) = m.curg.get().and_then(|g| g.stack()) else { return };
     if m.locked() || m.p.get().is_none() {
         return; // inside the runtime, or in a blocking call; the monitor will ask again
     }
     // SAFETY: the kernel's (SA_SIGINFO).
     let sp = unsafe { arch::interrupted_sp(ucontext) };
-    let bottom = g.stack.lo.addr().get() + state::page();
-    let top = g.as_ptr().addr();
-    if sp < bottom + arch::preempt_frame() + ROOM || sp > top {
+    let bottom = stack.lo.addr().get() + state::page();
+    if sp < bottom + arch::preempt_frame() + ROOM || sp > stack.top.addr() {
         return; // on the scheduler's stack, or too near the end of its own
     }
     // SAFETY: a task outside the runtime (the count is 0 and it stands on its own stack), with room.

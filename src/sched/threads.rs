@@ -7,8 +7,8 @@ use super::m::M;
 use super::p::{P, task};
 use super::runq::RunQueue;
 use super::schedule::begin_spinning;
-use super::stack::StackPool;
-use super::state::{SCHED, Threads, allp, take_idle_p, unpolled, wake_poller};
+use super::stack;
+use super::state::{Idle, SCHED, Threads, allp, take_idle_p, unpolled, wake_poller};
 use crate::lock::Mutex;
 use crate::timer::{Heap, Shard, Timers};
 use core::ptr;
@@ -22,7 +22,8 @@ const STEAL_ROUNDS: u32 = 4;
 /// thread is about to run it, with the cache warm.
 const STEAL_PATIENCE: u32 = 75;
 
-pub(super) static THREADS: Threads = Threads { wake, handoff, steal, share_timers };
+pub(super) static THREADS: Threads =
+    Threads { wake, handoff, steal, share_timers, take_spares, share_spares, gather_stack };
 
 /// Gives the poller a heap of timers for each P, once, before there is a timer. If there is no memory for
 /// them the poller's own serves all.
@@ -38,9 +39,9 @@ fn share_timers(timers: &Timers) {
     }
     let len = allp().len();
     if len > 1
-        && let Ok(memory) = StackPool::map(len * size_of::<Shard>())
+        && let Some(memory) = stack::map(len * size_of::<Shard>())
     {
-        let shards = memory.cast::<Shard>();
+        let shards = memory.cast::<Shard>().as_ptr();
         // SAFETY: within the mapping, which is page-aligned, nobody else's, and never unmapped.
         timers.use_shards(unsafe {
             (0..len).for_each(|i| shards.add(i).write(Shard(Heap::new())));
@@ -152,6 +153,34 @@ fn steal(m: &M, p: &P) -> Option<Gp> {
         }
     }
     None
+}
+
+/// See [`Threads::take_spares`].
+#[cold]
+fn take_spares(p: Option<&P>) -> Option<Gp> {
+    let free = &mut SCHED.gfree.lock();
+    if let Some(p) = p {
+        p.gs.take_from(free);
+    }
+    p.and_then(|p| p.gs.pop()).or_else(|| free.pop())
+}
+
+/// See [`Threads::share_spares`].
+#[cold]
+fn share_spares(p: Option<&P>, g: Gp) {
+    let free = &mut SCHED.gfree.lock();
+    if let Some(p) = p {
+        p.gs.give_to(free);
+    }
+    free.push(g);
+}
+
+/// See [`Threads::gather_stack`]. That of an idle P is ours while we hold the lock of their list.
+fn gather_stack(idle: &Idle, p: &P) {
+    let spare = core::iter::successors(idle.ps, |p| p.link.get()).find_map(|p| p.stacks.pop());
+    if let Some(spare) = spare {
+        p.stacks.push(spare);
+    }
 }
 
 /// Every number below `len` once, from a random one on, by a step that has no common divisor with it.

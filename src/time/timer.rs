@@ -4,9 +4,10 @@ use super::{Instant, nanos};
 use crate::lock::Mutex;
 use crate::poll::{Kernel, Linux, Netpoll, Scheduler};
 use crate::rt;
-use crate::sched::freelist::{self, FreeList, Link};
+use crate::sched::freelist::{self, Link};
 use crate::sched::poller::{Runtime, netpoll, netpoll_init, sleep_until};
 use crate::sched::sema::{semacquire, semtake, semwake};
+use crate::sched::spare::List;
 use crate::sys::Errno;
 use crate::timer;
 use core::mem::offset_of;
@@ -188,7 +189,7 @@ mod slots {
     const BLOCK: usize = 16 << 10;
 
     /// Those that no P keeps.
-    pub(super) static FREE: Mutex<FreeList> = Mutex::new(FreeList::new());
+    pub(super) static FREE: Mutex<List<freelist::Slot>> = Mutex::new(List::new());
 
     /// A slot that nobody has; its timer is not set.
     pub(super) fn get() -> Result<NonNull<Slot>, Errno> {

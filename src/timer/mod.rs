@@ -45,7 +45,7 @@ pub type Fire = unsafe fn(timer: NonNull<Timer>, seq: u32, context: *mut ());
 pub struct Timer {
     /// Written while the timer is not set, read while it is.
     fire: Cell<Option<Fire>>,
-    /// [`LOCKED`] and [`ENTRY`].
+    /// [`LOCKED`], [`ENTRY`] and [`SET`].
     word: AtomicU32,
     /// Changes with every set and stop. Changed under the lock.
     seq: AtomicU32,
@@ -55,7 +55,7 @@ pub struct Timer {
 /// Under the timer's lock.
 #[derive(Clone, Copy)]
 struct Times {
-    /// Absolute ns; [`NEVER`]: stopped.
+    /// Absolute ns, if it is set.
     when: i64,
     /// The key of its entry, if it has one: no later than `when`.
     key: i64,
@@ -65,6 +65,9 @@ const LOCKED: u32 = 1;
 
 /// A heap has its entry.
 const ENTRY: u32 = 2;
+
+/// It is to expire.
+const SET: u32 = 4;
 
 // SAFETY: `times` is reached only under the lock (`Timer::lock`), and `fire` is written only while that
 // says that the timer is not set (`Timer::bind`).
@@ -82,10 +85,10 @@ impl Timer {
         Timer { fire: Cell::new(Some(fire)), ..Timer::unbound() }
     }
 
-    /// A timer that must be [bound](Timer::bind) before it is set.
+    /// A timer that must be [bound](Timer::bind) before it is set. All zeros are such a timer.
     #[cfg(not(loom))]
     pub(crate) const fn unbound() -> Timer {
-        let times = UnsafeCell::new(Times { when: NEVER, key: NEVER });
+        let times = UnsafeCell::new(Times { when: 0, key: 0 });
         Timer { fire: Cell::new(None), word: AtomicU32::new(0), seq: AtomicU32::new(0), times }
     }
 
@@ -101,7 +104,7 @@ impl Timer {
     /// As above; loom's atomics cannot be made in a constant.
     #[cfg(loom)]
     pub fn new(fire: Fire) -> Timer {
-        let times = UnsafeCell::new(Times { when: NEVER, key: NEVER });
+        let times = UnsafeCell::new(Times { when: 0, key: 0 });
         Timer { fire: Cell::new(Some(fire)), word: AtomicU32::new(0), seq: AtomicU32::new(0), times }
     }
 
@@ -127,14 +130,14 @@ impl Timer {
         if self.seq() != seq {
             return None;
         }
-        locked.times().when = NEVER;
+        locked.set = false;
         Some(f())
     }
 
     #[inline]
     fn lock(&self) -> Locked<'_> {
         let word = lock::lock_bit(&self.word, LOCKED);
-        Locked { timer: self, has_entry: word == ENTRY }
+        Locked { timer: self, has_entry: word & ENTRY != 0, set: word & SET != 0 }
     }
 }
 
@@ -142,6 +145,7 @@ impl Timer {
 struct Locked<'a> {
     timer: &'a Timer,
     has_entry: bool,
+    set: bool,
 }
 
 impl Locked<'_> {
@@ -156,19 +160,23 @@ impl Locked<'_> {
         self.has_entry && self.times().key == key
     }
 
-    /// Gives it another time, and a number by which a callback under way finds itself refused; whether it was
-    /// set.
+    /// Gives it another time, or none, and a number by which a callback under way finds itself refused;
+    /// whether it was set.
     #[inline]
-    fn reset(&mut self, when: i64) -> bool {
+    fn reset(&mut self, when: Option<i64>) -> bool {
         self.timer.seq.store(self.timer.seq().wrapping_add(1), Ordering::Relaxed);
-        core::mem::replace(&mut self.times().when, when) != NEVER
+        if let Some(when) = when {
+            self.times().when = when;
+        }
+        core::mem::replace(&mut self.set, when.is_some())
     }
 }
 
 impl Drop for Locked<'_> {
     #[inline]
     fn drop(&mut self) {
-        lock::unlock_bit(&self.timer.word, if self.has_entry { ENTRY } else { 0 });
+        let entry = if self.has_entry { ENTRY } else { 0 };
+        lock::unlock_bit(&self.timer.word, entry | if self.set { SET } else { 0 });
     }
 }
 
@@ -325,10 +333,10 @@ impl Timers {
     ) -> Result<bool, Errno> {
         // SAFETY: alive (contract).
         let t = unsafe { timer.as_ref() };
-        if t.word.load(Ordering::Relaxed) != 0 {
+        if t.word.load(Ordering::Relaxed) & ENTRY != 0 {
             let mut locked = t.lock();
             if locked.has_entry && locked.times().key <= when {
-                f(locked.reset(when));
+                f(locked.reset(Some(when)));
                 return Ok(false);
             }
         }
@@ -337,7 +345,7 @@ impl Timers {
         let mut entries = heap.entries.lock();
         let room = entries.make_room(kernel, drop_useless);
         let mut locked = t.lock();
-        f(locked.reset(if room.is_ok() { when } else { NEVER }));
+        f(locked.reset(room.is_ok().then_some(when)));
         room?;
         // An entry it may have is stale from here on; but somebody else may have set it earlier meanwhile.
         if !locked.has_entry || locked.times().key > when {
@@ -353,7 +361,7 @@ impl Timers {
     /// finds that [`Timer::confirm`] refuses it.
     #[inline]
     pub fn stop(&self, timer: &Timer) -> bool {
-        timer.lock().reset(NEVER)
+        timer.lock().reset(None)
     }
 
     /// As [`Timers::stop`], and calls `f` under the timer's lock.
@@ -362,7 +370,7 @@ impl Timers {
     pub(crate) fn stop_and(&self, timer: &Timer, f: impl FnOnce()) -> bool {
         let mut locked = timer.lock();
         f();
-        locked.reset(NEVER)
+        locked.reset(None)
     }
 
     /// Fires everything due at `now` (ns), earliest first, with no lock held.
@@ -408,12 +416,12 @@ fn pop_due(heap: &Heap, until: i64) -> Option<(NonNull<Timer>, Fire, u32)> {
         let timer_ref = unsafe { timer.as_ref() };
         let mut locked = timer_ref.lock();
         let Times { when, .. } = *locked.times();
-        if locked.is_entry(key) && when != NEVER && when > until {
+        if locked.is_entry(key) && locked.set && when > until {
             locked.times().key = when; // it was moved on
             entries.move_top(when);
             continue;
         }
-        let fires = locked.is_entry(key) && when != NEVER;
+        let fires = locked.is_entry(key) && locked.set;
         if locked.is_entry(key) {
             locked.has_entry = false;
         }
@@ -447,11 +455,10 @@ fn drop_useless(entry: Entry) -> bool {
     if !locked.is_entry(entry.key) {
         return true;
     }
-    let stopped = locked.times().when == NEVER;
-    if stopped {
+    if !locked.set {
         locked.has_entry = false;
     }
-    stopped
+    !locked.set
 }
 
 #[cfg(all(test, not(loom)))]
