@@ -66,9 +66,10 @@ impl Builder {
         self
     }
 
-    /// Whether tasks that compute for more than 10 ms are interrupted for others; on by default. Without,
-    /// a task keeps its thread until it parks or yields, also in a [`syscall`](crate::syscall()), SIGQUIT ends the program without a word, and a
-    /// program whose builder is a constant has no monitor in it.
+    /// Whether tasks that compute for more than 10 ms are interrupted for others; on by default, and off with
+    /// `NETPOLL_PREEMPTION=0` in the environment (under valgrind, say, which has signals its own way). Without,
+    /// a task keeps its thread until it parks or yields, also in a [`syscall`](crate::syscall()), SIGQUIT ends
+    /// the program without a word, and a program whose builder is a constant has no monitor in it.
     pub const fn preemption(mut self, on: bool) -> Builder {
         self.preemption = on;
         self
@@ -96,8 +97,8 @@ impl Builder {
 
     /// Tells the scheduler of the monitor, if there is to be one.
     #[inline(always)]
-    pub(crate) fn set_up_monitor(&self) {
-        if self.preemption {
+    pub(crate) fn set_up_monitor(&self, env: &rt::Env) {
+        if self.preemption && env.var(c"NETPOLL_PREEMPTION").is_none_or(|on| on.to_bytes() != b"0") {
             state::set_monitor(&MONITOR);
         }
     }
