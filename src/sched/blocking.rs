@@ -38,12 +38,14 @@ pub fn blocking<T>(f: impl FnOnce() -> T) -> T {
 /// another, as with [`blocking`]; if not, it has cost one locked instruction.
 ///
 /// "Long" is for the monitor to say. In a program whose calls have been quick it looks every 10 ms at
-/// the least, and where it has found one that took long, every 20 us for a while. So it takes the first
-/// such call of a thread whose tasks wait for 10 ms, and those that soon follow it for 20 to 50 us.
+/// the least, and where it has found one that took long, every 20 us for a while. So the first such call
+/// keeps others waiting for up to 10 ms, and those that soon follow it for 20 to 50 us, if a CPU is free.
 /// Without the monitor ([`Builder::preemption(false)`](crate::Builder::preemption)) or without other
 /// threads ([`Builder::threads(1)`](crate::Builder::threads)) this is a call of `f`, and everybody waits.
 ///
 /// `f` may use the runtime; from where it has waited for something by that, it counts as any other code.
+/// A signal that was meant for what the task computed before may still arrive in `f`: calls that are not
+/// restarted (signal(7)), as sleeps, may answer `EINTR`.
 pub fn syscall<T>(f: impl FnOnce() -> T) -> T {
     let entered = entersyscall();
     let result = f();

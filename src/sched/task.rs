@@ -81,8 +81,8 @@ impl Builder {
 
     /// Whether tasks that compute for more than 10 ms are interrupted for others; on by default, and off with
     /// `NETPOLL_PREEMPTION=0` in the environment (under valgrind, say, which has signals its own way). Without,
-    /// a task keeps its thread until it parks or yields, SIGQUIT ends the program without a word, and a
-    /// program whose builder is a constant has no monitor in it.
+    /// a task keeps its thread until it parks or yields, also in a [`syscall`](crate::syscall()), SIGQUIT ends
+    /// the program without a word, and a program whose builder is a constant has no monitor in it.
     pub const fn preemption(mut self, on: bool) -> Builder {
         self.preemption = on;
         self

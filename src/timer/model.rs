@@ -93,7 +93,7 @@ impl Drop for World {
     fn drop(&mut self) {
         // SAFETY: leaked by `new`, and nobody uses it any more.
         let mut shards = unsafe { Box::from_raw(self.shards.as_ptr()) };
-        heaps
+        shards
             .iter_mut()
             .for_each(|heap| std::mem::replace(&mut *heap.0.entries.lock(), Entries::new()).free(&Memory));
     }
