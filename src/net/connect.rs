@@ -72,17 +72,16 @@ pub(super) fn connect(
 fn start(socket: RawFd, addr: &SockAddr, deadline: Option<Instant>) -> Result<bool, Error> {
     let mut pause = PAUSE_FIRST;
     loop {
+        if deadline.is_some_and(|deadline| deadline.as_nanos() <= nanotime()) {
+            return Err(Error::TimedOut);
+        }
         match socket::connect(socket, addr) {
             Ok(()) => return Ok(true),
             // After EINTR it goes on in the background, as after EINPROGRESS (connect(2)).
             Err(Errno::EINPROGRESS | Errno::EINTR) => return Ok(false),
             // The listener's queue is full, and nothing tells when it no longer is: see unix(7).
             Err(Errno::EAGAIN) if addr.family() == Family::UNIX => {
-                let now = nanotime();
-                if deadline.is_some_and(|deadline| deadline.as_nanos() <= now) {
-                    return Err(Error::TimedOut);
-                }
-                sleep_until(now + pause);
+                sleep_until(nanotime() + pause);
                 pause = (pause * 2).min(PAUSE_LONGEST);
             }
             Err(e) => return Err(Error::Os(Call::Connect, e)),

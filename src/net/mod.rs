@@ -18,6 +18,7 @@ mod parse;
 mod tcp;
 mod timeout;
 mod transfer;
+pub mod udp;
 pub mod unix;
 
 pub use crate::sys::socket::Shutdown;
@@ -27,6 +28,7 @@ pub use error::Error;
 pub use half::{ReadHalf, WriteHalf};
 pub use option::Keepalive;
 pub use tcp::{TcpListener, TcpStream};
+pub use udp::UdpSocket;
 pub use unix::{UnixDatagram, UnixListener, UnixSeqpacket, UnixSeqpacketListener, UnixStream};
 
 /// The connections that a listener accepts.

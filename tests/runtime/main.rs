@@ -7,6 +7,7 @@ mod deaths;
 mod descriptors;
 mod env;
 mod fallbacks;
+mod kinds;
 mod net;
 mod print;
 mod sched;

@@ -14,10 +14,12 @@ mod deadlines;
 mod env;
 mod heap;
 mod listener;
+mod options;
 mod outside;
 mod parallel;
 mod preempted;
 mod print;
+mod rights;
 mod sched;
 mod spawn;
 mod stacks;
@@ -25,6 +27,8 @@ mod stream;
 mod support;
 mod time;
 mod timers;
+mod udp;
+mod unix;
 
 use alloc::vec::Vec;
 use netpoll::println;
@@ -46,6 +50,10 @@ const TOPICS: &[&[Scenario]] = &[
     connect::SCENARIOS,
     deadlines::SCENARIOS,
     close::SCENARIOS,
+    options::SCENARIOS,
+    unix::SCENARIOS,
+    rights::SCENARIOS,
+    udp::SCENARIOS,
     crowds::SCENARIOS,
     parallel::SCENARIOS,
     preempted::SCENARIOS,
