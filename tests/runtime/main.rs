@@ -3,6 +3,7 @@
 
 #[macro_use]
 mod harness;
+mod conn;
 mod deaths;
 mod descriptors;
 mod env;

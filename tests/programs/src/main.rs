@@ -8,6 +8,7 @@ extern crate alloc;
 
 mod asleep;
 mod close;
+mod conn;
 mod connect;
 mod crowds;
 mod deadlines;
@@ -50,6 +51,7 @@ const TOPICS: &[&[Scenario]] = &[
     connect::SCENARIOS,
     deadlines::SCENARIOS,
     close::SCENARIOS,
+    conn::SCENARIOS,
     options::SCENARIOS,
     unix::SCENARIOS,
     rights::SCENARIOS,
