@@ -5,7 +5,9 @@
 
 mod owned;
 mod pipe;
+mod poll_fd;
 
 pub use embedded_io::{ErrorKind, ErrorType, Read, Write};
 pub use owned::OwnedFd;
 pub use pipe::{PipeReader, PipeWriter, pipe};
+pub use poll_fd::{PollFd, stderr, stdin, stdout};

@@ -4,6 +4,7 @@
 use super::Error;
 use super::fdmutex::{FdMutex, Semaphore};
 use super::timeout::{self, Timeouts};
+use crate::blocking;
 use crate::lock::Mutex;
 use crate::poll::{Kernel, Mode, PollDesc, Side, above_stdio};
 use crate::sched::poller::{netpoll, netpoll_init};
@@ -28,6 +29,11 @@ pub(crate) enum Kind {
     Pipe,
     /// Nothing: go on to EAGAIN.
     Other,
+    /// As [`Kind::Other`], on an open file that is not to be made non-blocking: ask before each operation
+    /// (see `PollFd::shared`).
+    Asks,
+    /// A file that cannot be polled: only [`Fd::off_p`] moves anything.
+    File,
 }
 
 impl Kind {
@@ -37,7 +43,7 @@ impl Kind {
         match self {
             Kind::Stream => true,
             Kind::Pipe => mode == Mode::Read,
-            Kind::Other => false,
+            Kind::Other | Kind::Asks | Kind::File => false,
         }
     }
 }
@@ -152,23 +158,38 @@ impl Fd {
     /// Takes over `fd`, which must be non-blocking, perhaps under another number. Closes it if it cannot be registered.
     pub fn new(fd: RawFd, kind: Kind) -> Result<Fd, Error> {
         let fd = above_stdio(fd).map_err(|e| Error::Os(Call::Fcntl, e))?;
-        let opened = slots::get().and_then(|state| match netpoll_init().open(fd) {
-            Ok(pd) => Ok((state, pd)),
+        Fd::register(fd, kind).inspect_err(|_| {
+            let _ = sys::fd::close(fd);
+        })
+    }
+
+    /// As [`Fd::new`] for a number above 2, which stays the caller's if it cannot be registered.
+    #[inline]
+    pub fn register(fd: RawFd, kind: Kind) -> Result<Fd, Error> {
+        let slot = slots::get()?;
+        match netpoll_init().open(fd) {
+            Ok(pd) => Ok(Fd::in_slot(slot, Some(pd), fd, kind)),
             Err(e) => {
-                slots::put(state);
+                slots::put(slot);
                 Err(e.into())
             }
-        });
-        let (slot, pd) = opened.inspect_err(|_| {
-            let _ = sys::fd::close(fd);
-        })?;
+        }
+    }
+
+    /// Takes over a number above 2 of a file that cannot be polled.
+    pub fn file(fd: RawFd) -> Result<Fd, Error> {
+        Ok(Fd::in_slot(slots::get()?, None, fd, Kind::File))
+    }
+
+    #[inline]
+    fn in_slot(slot: NonNull<State>, pd: Option<&'static PollDesc>, fd: RawFd, kind: Kind) -> Fd {
         // SAFETY: a slot of ours, which nobody shares yet.
         unsafe {
             slot.write(State {
                 mutex: FdMutex::new(),
                 destroyed: AtomicU32::new(0),
                 handles: AtomicU32::new(1),
-                pd: Cell::new(Some(pd)),
+                pd: Cell::new(pd),
                 fd: Cell::new(fd),
                 kind: Cell::new(kind),
                 exhausted: [AtomicBool::new(false), AtomicBool::new(false)],
@@ -176,7 +197,7 @@ impl Fd {
                 link: Cell::new(None),
             });
         }
-        Ok(Fd(slot))
+        Fd(slot)
     }
 
     /// As [`Fd::new`], for a descriptor from elsewhere, which need not be non-blocking yet.
@@ -204,6 +225,11 @@ impl Fd {
     /// The number, for what needs no lock. After `close` it means nothing.
     pub fn raw(&self) -> RawFd {
         self.state().fd.get()
+    }
+
+    /// What it was made with.
+    pub fn kind(&self) -> Kind {
+        self.state().kind.get()
     }
 
     /// One transfer in direction `mode`: `op` is tried until it is not EAGAIN, with waits in between,
@@ -239,6 +265,27 @@ impl Fd {
                 }
             }
         }
+    }
+
+    /// One operation on a file, which blocks its thread while other tasks go on (see [`blocking`]). Nothing
+    /// ends it early, and a close waits for it.
+    pub fn off_p(
+        &self,
+        mode: Mode,
+        call: Call,
+        mut op: impl FnMut(RawFd) -> Result<usize, Errno>,
+    ) -> Result<usize, Error> {
+        let state = self.state();
+        state.mutex.lock::<Parking>(mode)?;
+        let _locked = Locked(state, mode);
+        blocking(|| {
+            loop {
+                match op(state.fd.get()) {
+                    Err(Errno::EINTR) => {}
+                    done => return done.map_err(|e| Error::Os(call, e)),
+                }
+            }
+        })
     }
 
     /// Waits until a transfer in direction `mode` may succeed, or would fail.

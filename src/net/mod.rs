@@ -17,7 +17,7 @@ mod option;
 mod parse;
 mod tcp;
 mod timeout;
-mod transfer;
+pub(crate) mod transfer;
 pub mod udp;
 pub mod unix;
 

@@ -18,6 +18,36 @@ const BACKOFF_LONGEST: i64 = 160_000_000;
 /// Buffers that the kernel takes in one call (`UIO_MAXIOV`); with more it fails with `EINVAL`.
 const IOV_MAX: usize = 1024;
 
+/// Reads until `buf` is full.
+#[inline]
+pub(crate) fn fill(
+    mut buf: &mut [u8],
+    mut read: impl FnMut(&mut [u8]) -> Result<usize, Error>,
+) -> Result<(), Error> {
+    while !buf.is_empty() {
+        match read(buf)? {
+            0 => return Err(Error::UnexpectedEof),
+            n => buf = buf.get_mut(n..).unwrap_or_default(),
+        }
+    }
+    Ok(())
+}
+
+/// Writes until nothing of `buf` is left.
+#[inline]
+pub(crate) fn drain(
+    mut buf: &[u8],
+    mut write: impl FnMut(&[u8]) -> Result<usize, Error>,
+) -> Result<(), Error> {
+    while !buf.is_empty() {
+        match write(buf)? {
+            0 => return Err(Error::WriteZero),
+            n => buf = buf.get(n..).unwrap_or_default(),
+        }
+    }
+    Ok(())
+}
+
 impl Fd {
     /// Reads at most `buf.len()` bytes: 0 at the end, or for an empty buffer.
     #[inline]
@@ -39,14 +69,8 @@ impl Fd {
         self.transfer(Mode::Read, Call::Readv, len, |fd| sys::fd::readv(fd, bufs))
     }
 
-    pub fn read_exact(&self, mut buf: &mut [u8]) -> Result<(), Error> {
-        while !buf.is_empty() {
-            match self.read(buf)? {
-                0 => return Err(Error::UnexpectedEof),
-                n => buf = buf.get_mut(n..).unwrap_or_default(),
-            }
-        }
-        Ok(())
+    pub fn read_exact(&self, buf: &mut [u8]) -> Result<(), Error> {
+        fill(buf, |buf| self.read(buf))
     }
 
     /// Receives without taking. An empty buffer waits for data, too.
@@ -74,14 +98,8 @@ impl Fd {
     }
 
     #[inline]
-    pub fn write_all(&self, mut buf: &[u8]) -> Result<(), Error> {
-        while !buf.is_empty() {
-            match self.write(buf)? {
-                0 => return Err(Error::WriteZero),
-                n => buf = buf.get(n..).unwrap_or_default(),
-            }
-        }
-        Ok(())
+    pub fn write_all(&self, buf: &[u8]) -> Result<(), Error> {
+        drain(buf, |buf| self.write(buf))
     }
 
     /// Sends from a file until `count` bytes or its end.

@@ -1,4 +1,11 @@
-//! Unix sockets, UDP, options and timeouts, both ends tasks of one program.
+//! Unix sockets, UDP, options and timeouts, any descriptor; both ends tasks of one program.
+
+use crate::harness::{PROFILES, finish, run, scenario};
+use std::fs::{self, File};
+use std::io::{Read, Write, pipe};
+use std::os::fd::AsRawFd;
+use std::path::Path;
+use std::thread;
 
 scenarios! {
     unix_connection
@@ -52,4 +59,66 @@ scenarios! {
     split_halves
     descriptors_come_and_go
     accept_deadline
+
+    any_eventfd
+    any_timerfd
+    any_inotify
+    any_fifo
+    any_terminal
+    any_terminal_close
+    any_regular_file
+    any_call
+    shared_flags_stay
+    pipe_close_races_a_read
+    pipe_close_races_a_write
+    pipe_of_packets
+    pipes_parked_need_no_threads
+    pipe_errors_die_with_their_pipe
+}
+
+const TAIL: &[u8] = b"ok stdin_to_stdout\n";
+
+fn blocks(fd: &impl AsRawFd) -> bool {
+    // SAFETY: the call takes no pointer.
+    unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) & libc::O_NONBLOCK == 0 }
+}
+
+/// Standard input and output are shared with others, with these tests here: a program parks on them, and
+/// leaves their flags alone.
+#[test]
+fn stdin_and_stdout_park_and_keep_their_flags() {
+    let bytes: Vec<u8> = (0..300_000u32).map(|i| (i / 7) as u8).collect();
+    for profile in PROFILES {
+        let ((stdin, mut feed), (mut out, stdout)) = (pipe().unwrap(), pipe().unwrap());
+        let mut command = scenario(profile, "stdin_to_stdout");
+        command.stdin(stdin.try_clone().unwrap()).stdout(stdout.try_clone().unwrap());
+        let child = command.spawn().unwrap();
+        drop(command);
+        let mut got = vec![0; 100];
+        feed.write_all(&bytes[..100]).unwrap();
+        out.read_exact(&mut got).unwrap();
+        assert!(blocks(&stdin) && blocks(&stdout));
+        drop((stdin, stdout));
+        let rest = bytes[100..].to_vec();
+        let feeder = thread::spawn(move || feed.write_all(&rest).unwrap());
+        out.read_to_end(&mut got).unwrap();
+        feeder.join().unwrap();
+        assert!(got == [&bytes, TAIL].concat(), "{} bytes", got.len());
+        finish(child).unwrap().exited(0);
+    }
+}
+
+/// Files cannot be waited for, and need not be.
+#[test]
+fn stdin_and_stdout_may_be_files() {
+    let program = fs::read(std::env::current_exe().unwrap()).unwrap();
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    for profile in PROFILES {
+        let path = folder.join(format!("stdout-{profile:?}"));
+        let mut command = scenario(profile, "stdin_to_stdout");
+        command.stdin(File::open(std::env::current_exe().unwrap()).unwrap());
+        command.stdout(File::create(&path).unwrap());
+        run(&mut command).exited(0);
+        assert!(fs::read(path).unwrap() == [&program, TAIL].concat());
+    }
 }

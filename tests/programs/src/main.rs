@@ -6,6 +6,7 @@
 
 extern crate alloc;
 
+mod any;
 mod asleep;
 mod close;
 mod conn;
@@ -56,6 +57,7 @@ const TOPICS: &[&[Scenario]] = &[
     unix::SCENARIOS,
     rights::SCENARIOS,
     udp::SCENARIOS,
+    any::SCENARIOS,
     crowds::SCENARIOS,
     parallel::SCENARIOS,
     preempted::SCENARIOS,
