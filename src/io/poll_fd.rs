@@ -7,7 +7,7 @@
 //! [`stdout`] and [`stderr`] are made, never touches the flag: it asks with `ppoll(2)` before each
 //! operation whether that would block.
 
-use super::OwnedFd;
+use super::{OwnedFd, sealed};
 use crate::blocking;
 use crate::net::Error;
 use crate::net::fd::{Fd, Kind};
@@ -36,6 +36,18 @@ pub struct PollFd {
 methods! { PollFd: handle, deadlines, error_type }
 reader! { @traits PollFd; PollFd; &PollFd }
 writer! { @traits PollFd; PollFd; &PollFd }
+
+impl sealed::Source for PollFd {
+    fn receive(&self, op: impl FnMut(RawFd) -> Result<usize, Errno>) -> Result<usize, Error> {
+        self.transfer(Mode::Read, Call::Read, op)
+    }
+}
+
+impl sealed::Sink for PollFd {
+    fn send(&self, op: impl FnMut(RawFd) -> Result<usize, Errno>) -> Result<usize, Error> {
+        self.transfer(Mode::Write, Call::Write, op)
+    }
+}
 
 impl PollFd {
     /// Takes over `fd` and makes it non-blocking, for all who share the open file.

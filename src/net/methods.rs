@@ -168,6 +168,15 @@ macro_rules! reader {
     ($ty:ident) => {
         $crate::net::methods::reader! { @methods $ty }
         $crate::net::methods::reader! { @traits $ty; $ty; &$ty }
+
+        impl $crate::io::sealed::Source for $ty {
+            fn receive(
+                &self,
+                op: impl FnMut($crate::sys::RawFd) -> Result<usize, $crate::sys::Errno>,
+            ) -> Result<usize, Error> {
+                self.fd.transfer($crate::poll::Mode::Read, $crate::sys::Call::Read, 0, op)
+            }
+        }
     };
     (@methods $ty:ident) => {
         impl $ty {
@@ -220,6 +229,15 @@ macro_rules! writer {
     ($ty:ident) => {
         $crate::net::methods::writer! { @methods $ty }
         $crate::net::methods::writer! { @traits $ty; $ty; &$ty }
+
+        impl $crate::io::sealed::Sink for $ty {
+            fn send(
+                &self,
+                op: impl FnMut($crate::sys::RawFd) -> Result<usize, $crate::sys::Errno>,
+            ) -> Result<usize, Error> {
+                self.fd.transfer($crate::poll::Mode::Write, $crate::sys::Call::Write, 0, op)
+            }
+        }
     };
     (@methods $ty:ident) => {
         impl $ty {

@@ -74,6 +74,18 @@ scenarios! {
     pipe_of_packets
     pipes_parked_need_no_threads
     pipe_errors_die_with_their_pipe
+
+    copy_every_kind
+    copy_to_what_appends
+    copy_of_what_cannot_be_spliced
+    copy_without_descriptors
+    copy_ends_with_a_deadline
+    copy_ends_with_a_close
+    copy_tells_the_side
+    copy_through_memory
+    buffered_reads
+    buffered_lines
+    buffered_writes
 }
 
 const TAIL: &[u8] = b"ok stdin_to_stdout\n";

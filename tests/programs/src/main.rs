@@ -11,6 +11,7 @@ mod asleep;
 mod close;
 mod conn;
 mod connect;
+mod copies;
 mod crowds;
 mod deadlines;
 mod env;
@@ -58,6 +59,7 @@ const TOPICS: &[&[Scenario]] = &[
     rights::SCENARIOS,
     udp::SCENARIOS,
     any::SCENARIOS,
+    copies::SCENARIOS,
     crowds::SCENARIOS,
     parallel::SCENARIOS,
     preempted::SCENARIOS,
