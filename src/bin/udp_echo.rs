@@ -32,7 +32,8 @@ fn main(env: Env) -> i32 {
 
 fn serve(addr: &CStr) -> Result<Infallible, Error> {
     let socket = UdpSocket::bind(addr)?;
-    println!("udp_echo: listening on port {}", socket.local_addr()?.port()); // the kernel's choice, if it was 0
+    // The kernel's choice, if it was 0.
+    println!("udp_echo: listening on port {}", socket.local_addr()?.port());
     let mut room = [[0; ROOM]; BATCH];
     let mut datagrams = room.each_mut().map(|buf| RecvDatagram::new(buf));
     loop {

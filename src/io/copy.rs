@@ -20,24 +20,24 @@ const BUFFER: usize = 4096;
 const FLAGS: SpliceFlags = SpliceFlags::MOVE.union(SpliceFlags::NONBLOCK);
 
 /// What [`copy`] can copy from. Sealed: [`copy_through`] is for everything else.
-pub trait Source: sealed::Source {}
-impl<T: sealed::Source> Source for T {}
+pub trait CopyFrom: sealed::CopyFrom {}
+impl<T: sealed::CopyFrom> CopyFrom for T {}
 
-/// What [`copy`] can copy to. Sealed, as [`Source`].
-pub trait Sink: sealed::Sink {}
-impl<T: sealed::Sink> Sink for T {}
+/// What [`copy`] can copy to. Sealed, as [`CopyFrom`].
+pub trait CopyTo: sealed::CopyTo {}
+impl<T: sealed::CopyTo> CopyTo for T {}
 
 pub(crate) mod sealed {
     use crate::net::Error;
     use crate::sys::{Errno, RawFd};
 
     /// Receives: by any call, as the one reader, parked while there is nothing.
-    pub trait Source {
+    pub trait CopyFrom {
         fn receive(&self, op: impl FnMut(RawFd) -> Result<usize, Errno>) -> Result<usize, Error>;
     }
 
     /// Sends: by any call, as the one writer, parked while there is no room.
-    pub trait Sink {
+    pub trait CopyTo {
         fn send(&self, op: impl FnMut(RawFd) -> Result<usize, Errno>) -> Result<usize, Error>;
     }
 }
@@ -67,7 +67,7 @@ impl From<CopyError> for Error {
 ///
 /// # Errors
 /// Of reading and writing: [`Error::TimedOut`], [`Error::Closed`], [`Error::Os`].
-pub fn copy(from: &impl Source, to: &impl Sink) -> Result<u64, Error> {
+pub fn copy(from: &impl CopyFrom, to: &impl CopyTo) -> Result<u64, Error> {
     let mut copied = 0;
     copy_counted(from, to, |n| copied += n as u64)?;
     Ok(copied)
@@ -79,8 +79,8 @@ pub fn copy(from: &impl Source, to: &impl Sink) -> Result<u64, Error> {
 /// # Errors
 /// Those of [`copy`], with the side that failed.
 pub fn copy_counted(
-    from: &impl Source,
-    to: &impl Sink,
+    from: &impl CopyFrom,
+    to: &impl CopyTo,
     mut count: impl FnMut(usize),
 ) -> Result<(), CopyError> {
     // Without a descriptor for the pipe it goes on, if slower.
@@ -123,7 +123,7 @@ fn in_splice(e: Error) -> Error {
 fn rescue(
     pipe: RawFd,
     mut left: usize,
-    to: &impl Sink,
+    to: &impl CopyTo,
     count: &mut impl FnMut(usize),
 ) -> Result<(), CopyError> {
     let mut buf = [0; BUFFER];
@@ -137,7 +137,7 @@ fn rescue(
     Ok(())
 }
 
-fn by_hand(from: &impl Source, to: &impl Sink, count: &mut impl FnMut(usize)) -> Result<(), CopyError> {
+fn by_hand(from: &impl CopyFrom, to: &impl CopyTo, count: &mut impl FnMut(usize)) -> Result<(), CopyError> {
     let mut buf = [0; BUFFER];
     loop {
         match from.receive(|fd| sys::fd::read(fd, &mut buf)).map_err(CopyError::Read)? {
@@ -147,7 +147,7 @@ fn by_hand(from: &impl Source, to: &impl Sink, count: &mut impl FnMut(usize)) ->
     }
 }
 
-fn write_all(to: &impl Sink, bytes: &[u8], count: &mut impl FnMut(usize)) -> Result<(), CopyError> {
+fn write_all(to: &impl CopyTo, bytes: &[u8], count: &mut impl FnMut(usize)) -> Result<(), CopyError> {
     let write = |bytes: &[u8]| {
         let n = to.send(|fd| sys::fd::write(fd, bytes))?;
         count(n);

@@ -10,7 +10,7 @@
 use super::{OwnedFd, sealed};
 use crate::blocking;
 use crate::net::Error;
-use crate::net::fd::{Fd, Kind};
+use crate::net::fd::{Fd, Kind, set_nonblocking};
 use crate::net::methods::{methods, reader, writer};
 use crate::net::transfer;
 use crate::poll::Mode;
@@ -37,13 +37,13 @@ methods! { PollFd: handle, deadlines, error_type }
 reader! { @traits PollFd; PollFd; &PollFd }
 writer! { @traits PollFd; PollFd; &PollFd }
 
-impl sealed::Source for PollFd {
+impl sealed::CopyFrom for PollFd {
     fn receive(&self, op: impl FnMut(RawFd) -> Result<usize, Errno>) -> Result<usize, Error> {
         self.transfer(Mode::Read, Call::Read, op)
     }
 }
 
-impl sealed::Sink for PollFd {
+impl sealed::CopyTo for PollFd {
     fn send(&self, op: impl FnMut(RawFd) -> Result<usize, Errno>) -> Result<usize, Error> {
         self.transfer(Mode::Write, Call::Write, op)
     }
@@ -57,14 +57,7 @@ impl PollFd {
     pub fn new(fd: OwnedFd) -> Result<PollFd, Error> {
         let polled = PollFd::with(fd, Kind::Other)?;
         if polled.fd.kind() != Kind::File {
-            polled.fd.call(Call::Fcntl, |fd| {
-                let flags = fd::fcntl_getfl(fd)?;
-                if flags.contains(OFlags::NONBLOCK) {
-                    Ok(())
-                } else {
-                    fd::fcntl_setfl(fd, flags | OFlags::NONBLOCK)
-                }
-            })?;
+            polled.fd.call(Call::Fcntl, set_nonblocking)?;
         }
         Ok(polled)
     }

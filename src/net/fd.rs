@@ -155,7 +155,8 @@ impl State {
 }
 
 impl Fd {
-    /// Takes over `fd`, which must be non-blocking, perhaps under another number. Closes it if it cannot be registered.
+    /// Takes over `fd`, which must be non-blocking, perhaps under another number. Closes it if it cannot be
+    /// registered.
     pub fn new(fd: RawFd, kind: Kind) -> Result<Fd, Error> {
         let fd = above_stdio(fd).map_err(|e| Error::Os(Call::Fcntl, e))?;
         Fd::register(fd, kind).inspect_err(|_| {
@@ -202,14 +203,7 @@ impl Fd {
 
     /// As [`Fd::new`], for a descriptor from elsewhere, which need not be non-blocking yet.
     pub fn adopt(fd: RawFd, kind: Kind) -> Result<Fd, Error> {
-        let flags = sys::fd::fcntl_getfl(fd).and_then(|flags| {
-            if flags.contains(OFlags::NONBLOCK) {
-                Ok(())
-            } else {
-                sys::fd::fcntl_setfl(fd, flags | OFlags::NONBLOCK)
-            }
-        });
-        if let Err(e) = flags {
+        if let Err(e) = set_nonblocking(fd) {
             let _ = sys::fd::close(fd);
             return Err(Error::Os(Call::Fcntl, e));
         }
@@ -393,6 +387,15 @@ impl Drop for Fd {
             slots::put(self.0);
         }
     }
+}
+
+/// Makes the open file non-blocking, for all who share it.
+pub(crate) fn set_nonblocking(fd: RawFd) -> Result<(), Errno> {
+    let flags = sys::fd::fcntl_getfl(fd)?;
+    if flags.contains(OFlags::NONBLOCK) {
+        return Ok(());
+    }
+    sys::fd::fcntl_setfl(fd, flags | OFlags::NONBLOCK)
 }
 
 /// Where states live.

@@ -9,7 +9,7 @@ use crate::unix::Path;
 use alloc::vec::Vec;
 use core::convert::Infallible;
 use netpoll::io::{
-    BufRead, BufReader, BufWriter, CopyError, ErrorType, PollFd, Read, Source, Write, copy, copy_counted,
+    BufRead, BufReader, BufWriter, CopyError, ErrorType, PollFd, Read, CopyFrom, Write, copy, copy_counted,
     copy_through, pipe,
 };
 use netpoll::net::{Error, Shutdown, UnixStream};
@@ -73,7 +73,7 @@ fn every_kind(_: &[&str]) {
     assert_eq!(descriptors(), before);
 }
 
-fn to_kind(from: &impl Source, sink: u32) {
+fn to_kind(from: &impl CopyFrom, sink: u32) {
     let path = Path::new("sink");
     match sink {
         0 => {
