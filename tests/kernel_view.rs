@@ -380,6 +380,7 @@ fn int_options() -> Vec<Case> {
         option!(SOL_TCP TCP_USER_TIMEOUT, tcp_user_timeout, set_tcp_user_timeout = 14),
         option!(SOL_TCP TCP_DEFER_ACCEPT, tcp_defer_accept, set_tcp_defer_accept = 15),
         option!(SOL_TCP TCP_FASTOPEN, tcp_fastopen, set_tcp_fastopen = 16),
+        option!(SOL_TCP TCP_FASTOPEN_CONNECT, tcp_fastopen_connect, set_tcp_fastopen_connect = true),
         option!(SOL_TCP TCP_QUICKACK, tcp_quickack, set_tcp_quickack = false),
         option!(SOL_TCP TCP_NOTSENT_LOWAT, tcp_notsent_lowat, set_tcp_notsent_lowat = 0x7fff_ffff),
         option!(SOL_IP IP_TTL, ip_ttl, set_ip_ttl = 64),

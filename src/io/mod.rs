@@ -1,38 +1,19 @@
-//! `embedded_io`'s traits, for code that is generic over streams.
+//! Reading and writing: `embedded_io`'s traits, for code that is generic over streams; pipes, files and
+//! descriptors of any kind; buffers; copying.
 //!
-//! They are implemented for streams and for references to them, so that one task can read what another
-//! writes. Streams have the same operations as methods of their own.
+//! The traits are implemented for streams and for references to them, so that one task can read what
+//! another writes. Streams have the same operations as methods of their own.
 
+mod buffered;
+mod copy;
+mod owned;
 mod pipe;
+mod poll_fd;
 
-pub use embedded_io::{ErrorKind, ErrorType, Read, Write};
+pub use buffered::{BufReader, BufWriter};
+pub(crate) use copy::sealed;
+pub use copy::{CopyError, CopyFrom, CopyTo, copy, copy_counted, copy_through};
+pub use embedded_io::{BufRead, ErrorKind, ErrorType, Read, Write};
+pub use owned::OwnedFd;
 pub use pipe::{PipeReader, PipeWriter, pipe};
-
-use crate::net::{Error, TcpStream};
-
-macro_rules! stream {
-    ($($ty:ty)*) => {$(
-        impl ErrorType for $ty {
-            type Error = Error;
-        }
-
-        impl Read for $ty {
-            fn read(&mut self, buf: &mut [u8]) -> Result<usize, Error> {
-                TcpStream::read(self, buf)
-            }
-        }
-
-        impl Write for $ty {
-            fn write(&mut self, buf: &[u8]) -> Result<usize, Error> {
-                TcpStream::write(self, buf)
-            }
-
-            /// Nothing is held back.
-            fn flush(&mut self) -> Result<(), Error> {
-                Ok(())
-            }
-        }
-    )*};
-}
-
-stream! { TcpStream &TcpStream }
+pub use poll_fd::{PollFd, stderr, stdin, stdout};

@@ -1,6 +1,8 @@
 //! What can be connected and bound to.
 
 use super::Error;
+use crate::sys::sockaddr::SockAddr;
+use crate::sys::{Call, Errno};
 use core::ffi::CStr;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
@@ -50,6 +52,18 @@ impl<T: ToSocketAddrs + ?Sized> ToSocketAddrs for &T {
     type Iter = T::Iter;
     fn to_socket_addrs(&self) -> Result<T::Iter, Error> {
         (**self).to_socket_addrs()
+    }
+}
+
+/// What the kernel calls a socket, as the type for its kind.
+pub(crate) trait Address: Sized {
+    /// `call` told the name.
+    fn from_sock(name: SockAddr, call: Call) -> Result<Self, Error>;
+}
+
+impl Address for SocketAddr {
+    fn from_sock(name: SockAddr, call: Call) -> Result<SocketAddr, Error> {
+        name.to_inet().ok_or(Error::Os(call, Errno::EAFNOSUPPORT))
     }
 }
 

@@ -3,15 +3,19 @@
 
 use super::Error;
 use super::fdmutex::{FdMutex, Semaphore};
+use super::timeout::{self, Timeouts};
+use crate::blocking;
 use crate::lock::Mutex;
 use crate::poll::{Kernel, Mode, PollDesc, Side, above_stdio};
 use crate::sched::poller::{netpoll, netpoll_init};
 use crate::sched::sema::{semacquire, semrelease};
+use crate::sys::fd::OFlags;
 use crate::sys::{self, Call, Errno, RawFd};
 use crate::time::Instant;
 use core::cell::Cell;
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::time::Duration;
 
 /// What a short transfer means.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -25,6 +29,11 @@ pub(crate) enum Kind {
     Pipe,
     /// Nothing: go on to EAGAIN.
     Other,
+    /// As [`Kind::Other`], on an open file that is not to be made non-blocking: ask before each operation
+    /// (see `PollFd::shared`).
+    Asks,
+    /// A file that cannot be polled: only [`Fd::off_p`] moves anything.
+    File,
 }
 
 impl Kind {
@@ -34,26 +43,26 @@ impl Kind {
         match self {
             Kind::Stream => true,
             Kind::Pipe => mode == Mode::Read,
-            Kind::Other => false,
+            Kind::Other | Kind::Asks | Kind::File => false,
         }
     }
 }
 
 /// The state behind the handles. Slots are reused and never unmapped.
-struct State {
+pub(super) struct State {
     mutex: FdMutex,
     /// Released when the descriptor has been destroyed.
     destroyed: AtomicU32,
     /// [`Fd`]s that point here.
     handles: AtomicU32,
-    /// Set before the slot is used, read until it is destroyed.
+    /// Set before the slot is used, read until it is destroyed. `None`: a file that cannot be polled.
     pd: Cell<Option<&'static PollDesc>>,
     fd: Cell<RawFd>,
     kind: Cell<Kind>,
     /// Known to be empty, or full: wait for an edge before the next try. Each belongs to whoever holds
     /// the lock of its direction.
-    drained: AtomicBool,
-    filled: AtomicBool,
+    exhausted: [AtomicBool; 2],
+    pub(super) timeouts: Timeouts,
     /// Next free slot.
     link: Cell<Option<NonNull<State>>>,
 }
@@ -105,45 +114,100 @@ impl State {
     }
 
     #[inline]
-    fn pd(&self) -> &'static PollDesc {
-        // SAFETY: set by `Fd::new` before the first handle, taken by `destroy` behind the last user.
+    pub(super) fn pd(&self) -> &'static PollDesc {
+        debug_assert!(self.pd.get().is_some(), "a file");
+        // SAFETY: set by `Fd::new` before the first handle, taken by `destroy` behind the last user. What
+        // `Fd::file` made is not polled (contract of those that call this).
         unsafe { self.pd.get().unwrap_unchecked() }
     }
 
+    /// Begins a transfer: as the one reader or writer, and behind an edge if the last one has exhausted
+    /// the descriptor.
     #[inline]
-    fn exhausted(&self, mode: Mode) -> &AtomicBool {
-        match mode {
-            Mode::Read => &self.drained,
-            Mode::Write => &self.filled,
+    fn begin(&self, mode: Mode) -> Result<Locked<'_>, Error> {
+        self.mutex.lock::<Parking>(mode)?;
+        let locked = Locked(self, mode);
+        if self.timeouts.on() {
+            (timeout::hooks().begin)(self, mode)?;
+        } else if self.exhausted(mode) {
+            self.wait(mode)?;
+        } else {
+            netpoll().reset(self.pd(), mode)?;
         }
+        Ok(locked)
+    }
+
+    /// Whether the last transfer has exhausted the descriptor. The caller holds the direction's lock.
+    #[inline]
+    pub(super) fn exhausted(&self, mode: Mode) -> bool {
+        self.exhausted[mode as usize].load(Ordering::Relaxed)
+    }
+
+    /// Waits for an edge. The caller holds the direction's lock.
+    #[inline(never)] // a park costs more than a call
+    fn wait(&self, mode: Mode) -> Result<(), Error> {
+        self.exhausted[mode as usize].store(true, Ordering::Relaxed);
+        if self.timeouts.on() {
+            return (timeout::hooks().wait)(self, mode);
+        }
+        Ok(netpoll().wait(self.pd(), mode)?)
     }
 }
 
 impl Fd {
-    /// Takes over `fd`, which must be non-blocking, perhaps under another number. Closes it if it cannot be registered.
+    /// Takes over `fd`, which must be non-blocking, perhaps under another number. Closes it if it cannot be
+    /// registered.
     pub fn new(fd: RawFd, kind: Kind) -> Result<Fd, Error> {
         let fd = above_stdio(fd).map_err(|e| Error::Os(Call::Fcntl, e))?;
-        let opened = slots::get().and_then(|state| match netpoll_init().open(fd) {
-            Ok(pd) => Ok((state, pd)),
+        Fd::register(fd, kind).inspect_err(|_| {
+            let _ = sys::fd::close(fd);
+        })
+    }
+
+    /// As [`Fd::new`] for a number above 2, which stays the caller's if it cannot be registered.
+    #[inline]
+    pub fn register(fd: RawFd, kind: Kind) -> Result<Fd, Error> {
+        let slot = slots::get()?;
+        match netpoll_init().open(fd) {
+            Ok(pd) => Ok(Fd::in_slot(slot, Some(pd), fd, kind)),
             Err(e) => {
-                slots::put(state);
+                slots::put(slot);
                 Err(e.into())
             }
-        });
-        let (slot, pd) = opened.inspect_err(|_| {
+        }
+    }
+
+    /// Takes over a number above 2 of a file that cannot be polled.
+    pub fn file(fd: RawFd) -> Result<Fd, Error> {
+        Ok(Fd::in_slot(slots::get()?, None, fd, Kind::File))
+    }
+
+    #[inline]
+    fn in_slot(slot: NonNull<State>, pd: Option<&'static PollDesc>, fd: RawFd, kind: Kind) -> Fd {
+        // SAFETY: a slot of ours, which nobody shares yet.
+        unsafe {
+            slot.write(State {
+                mutex: FdMutex::new(),
+                destroyed: AtomicU32::new(0),
+                handles: AtomicU32::new(1),
+                pd: Cell::new(pd),
+                fd: Cell::new(fd),
+                kind: Cell::new(kind),
+                exhausted: [AtomicBool::new(false), AtomicBool::new(false)],
+                timeouts: Timeouts::new(),
+                link: Cell::new(None),
+            });
+        }
+        Fd(slot)
+    }
+
+    /// As [`Fd::new`], for a descriptor from elsewhere, which need not be non-blocking yet.
+    pub fn adopt(fd: RawFd, kind: Kind) -> Result<Fd, Error> {
+        if let Err(e) = set_nonblocking(fd) {
             let _ = sys::fd::close(fd);
-        })?;
-        // SAFETY: a slot of ours, initialised, which nobody shares yet.
-        let state = unsafe { slot.as_ref() };
-        state.mutex.reset();
-        state.destroyed.store(0, Ordering::Relaxed);
-        state.handles.store(1, Ordering::Relaxed);
-        state.pd.set(Some(pd));
-        state.fd.set(fd);
-        state.kind.set(kind);
-        state.drained.store(false, Ordering::Relaxed);
-        state.filled.store(false, Ordering::Relaxed);
-        Ok(Fd(slot))
+            return Err(Error::Os(Call::Fcntl, e));
+        }
+        Fd::new(fd, kind)
     }
 
     #[inline]
@@ -155,6 +219,11 @@ impl Fd {
     /// The number, for what needs no lock. After `close` it means nothing.
     pub fn raw(&self) -> RawFd {
         self.state().fd.get()
+    }
+
+    /// What it was made with.
+    pub fn kind(&self) -> Kind {
+        self.state().kind.get()
     }
 
     /// One transfer in direction `mode`: `op` is tried until it is not EAGAIN, with waits in between,
@@ -173,25 +242,16 @@ impl Fd {
         mut op: impl FnMut(RawFd) -> Result<usize, Errno>,
     ) -> Result<usize, Error> {
         let state = self.state();
-        state.mutex.lock::<Parking>(mode)?;
-        let _locked = Locked(state, mode);
-        let (pd, exhausted) = (state.pd(), state.exhausted(mode));
-        if exhausted.load(Ordering::Relaxed) {
-            netpoll().wait(pd, mode)?;
-        } else {
-            netpoll().reset(pd, mode)?;
-        }
+        let _locked = state.begin(mode)?;
+        let exhausted = &state.exhausted[mode as usize];
         loop {
             match op(state.fd.get()) {
                 Ok(n) => {
                     let short = n < want && n != 0 && state.kind.get().tells(mode);
-                    exhausted.store(short && !pd.hangup_seen(), Ordering::Relaxed);
+                    exhausted.store(short && !state.pd().hangup_seen(), Ordering::Relaxed);
                     return Ok(n);
                 }
-                Err(Errno::EAGAIN) => {
-                    exhausted.store(true, Ordering::Relaxed);
-                    netpoll().wait(pd, mode)?;
-                }
+                Err(Errno::EAGAIN) => state.wait(mode)?,
                 Err(Errno::EINTR) => {}
                 Err(errno) => {
                     exhausted.store(false, Ordering::Relaxed);
@@ -199,6 +259,27 @@ impl Fd {
                 }
             }
         }
+    }
+
+    /// One operation on a file, which blocks its thread while other tasks go on (see [`blocking`]). Nothing
+    /// ends it early, and a close waits for it.
+    pub fn off_p(
+        &self,
+        mode: Mode,
+        call: Call,
+        mut op: impl FnMut(RawFd) -> Result<usize, Errno>,
+    ) -> Result<usize, Error> {
+        let state = self.state();
+        state.mutex.lock::<Parking>(mode)?;
+        let _locked = Locked(state, mode);
+        blocking(|| {
+            loop {
+                match op(state.fd.get()) {
+                    Err(Errno::EINTR) => {}
+                    done => return done.map_err(|e| Error::Os(call, e)),
+                }
+            }
+        })
     }
 
     /// Waits until a transfer in direction `mode` may succeed, or would fail.
@@ -233,9 +314,46 @@ impl Fd {
     /// See [`crate::poll::Netpoll::set_deadline`].
     pub fn set_deadline(&self, side: Side, deadline: Option<Instant>) -> Result<(), Error> {
         self.with(|_| {
-            let at = deadline.map(|d| d.as_nanos());
-            Ok(netpoll().set_deadline(self.state().pd(), side, at)?)
+            let (state, at) = (self.state(), deadline.map(|d| d.as_nanos()));
+            let pd = state.pd.get().ok_or(Error::NotPollable)?;
+            if state.timeouts.on() {
+                state.timeouts.set_deadline(pd, side, at)?;
+            } else {
+                netpoll().set_deadline(pd, side, at)?;
+            }
+            Ok(())
         })
+    }
+
+    /// Limits the time that each transfer in direction `mode` waits.
+    pub fn set_timeout(&self, mode: Mode, limit: Option<Duration>) -> Result<(), Error> {
+        self.with(|_| {
+            let state = self.state();
+            let pd = state.pd.get().ok_or(Error::NotPollable)?;
+            state.timeouts.set(pd, mode, limit).unwrap_or(Err(Error::Os(Call::Setsockopt, Errno::EINVAL)))
+        })
+    }
+
+    pub fn timeout(&self, mode: Mode) -> Result<Option<Duration>, Error> {
+        self.with(|_| Ok(self.state().timeouts.get(mode)))
+    }
+
+    /// Gives the number back to whoever can tell that nobody else has a handle, still open and non-blocking.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] if there are others, [`Error::Closed`].
+    pub fn into_raw(self) -> Result<RawFd, Error> {
+        let state = self.state();
+        if state.handles.load(Ordering::Acquire) != 1 {
+            return Err(Error::Busy);
+        }
+        // As `close` does, but there is nobody to wait for.
+        state.mutex.close::<Parking>()?;
+        if let Some(pd) = state.pd.take() {
+            let _ = netpoll().unblock(pd);
+            netpoll().close(pd);
+        }
+        Ok(state.fd.get()) // and the drop finds it closed
     }
 
     /// Ends every operation with [`Error::Closed`], those under way and those to come, and returns when
@@ -243,8 +361,10 @@ impl Fd {
     pub fn close(&self) -> Result<(), Error> {
         let state = self.state();
         state.mutex.close::<Parking>()?;
-        // Fails only if it has begun before, and `mutex` lets one closer in.
-        let _ = netpoll().unblock(state.pd());
+        if let Some(pd) = state.pd.get() {
+            // Fails only if it has begun before, and `mutex` lets one closer in.
+            let _ = netpoll().unblock(pd);
+        }
         if state.mutex.decref() {
             state.destroy();
         }
@@ -269,6 +389,15 @@ impl Drop for Fd {
     }
 }
 
+/// Makes the open file non-blocking, for all who share it.
+pub(crate) fn set_nonblocking(fd: RawFd) -> Result<(), Errno> {
+    let flags = sys::fd::fcntl_getfl(fd)?;
+    if flags.contains(OFlags::NONBLOCK) {
+        return Ok(());
+    }
+    sys::fd::fcntl_setfl(fd, flags | OFlags::NONBLOCK)
+}
+
 /// Where states live.
 mod slots {
     use super::*;
@@ -288,12 +417,12 @@ mod slots {
 
     static SLOTS: Mutex<Slots> = Mutex::new(Slots { free: None, next: ptr::null_mut(), left: 0 });
 
-    /// A slot that nobody shares.
+    /// A slot that nobody shares, to be written.
     pub(super) fn get() -> Result<NonNull<State>, Error> {
         let mut slots = SLOTS.lock();
         if let Some(slot) = slots.free {
-            // SAFETY: what is in the list is initialised and nobody's.
-            slots.free = unsafe { slot.as_ref() }.link.get();
+            // SAFETY: `put` wrote the link, and what is in the list is nobody's.
+            slots.free = unsafe { (&raw const (*slot.as_ptr()).link).read() }.get();
             return Ok(slot);
         }
         if slots.left == 0 {
@@ -304,27 +433,15 @@ mod slots {
         let slot = slots.next;
         slots.next = slot.wrapping_add(1);
         slots.left -= 1;
-        // SAFETY: within a block of ours, aligned (a page, then whole states), used by nobody yet.
-        unsafe {
-            slot.write(State {
-                mutex: FdMutex::new(),
-                destroyed: AtomicU32::new(0),
-                handles: AtomicU32::new(0),
-                pd: Cell::new(None),
-                fd: Cell::new(-1),
-                kind: Cell::new(Kind::Other),
-                drained: AtomicBool::new(false),
-                filled: AtomicBool::new(false),
-                link: Cell::new(None),
-            });
-            Ok(NonNull::new_unchecked(slot))
-        }
+        // SAFETY: within a block of ours.
+        Ok(unsafe { NonNull::new_unchecked(slot) })
     }
 
+    /// Gives back a slot that was not written after all, or that nobody uses any more.
     pub(super) fn put(slot: NonNull<State>) {
         let mut slots = SLOTS.lock();
-        // SAFETY: initialised, and its last user gives it back.
-        unsafe { slot.as_ref() }.link.set(slots.free);
+        // SAFETY: its last user gives it back. Only the link: the rest may never have been written.
+        unsafe { (&raw mut (*slot.as_ptr()).link).write(Cell::new(slots.free)) };
         slots.free = Some(slot);
     }
 }

@@ -153,13 +153,6 @@ impl FdMutex {
         }
         Ok(())
     }
-
-    /// Makes the word new, for a slot that nobody uses any more.
-    pub fn reset(&self) {
-        self.state.store(0, Ordering::SeqCst);
-        self.readers.store(0, Ordering::SeqCst);
-        self.writers.store(0, Ordering::SeqCst);
-    }
 }
 
 fn add_user(word: u64) -> Result<u64, Refused> {

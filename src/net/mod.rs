@@ -5,14 +5,33 @@
 //! reference does not live long enough). One task may read while another writes; two that read take
 //! turns. Closing, from any task, ends what others have under way with [`Error::Closed`].
 
-mod addr;
+pub(crate) mod addr;
+mod builder;
+mod connect;
 mod error;
 pub(crate) mod fd;
 mod fdmutex;
+pub(crate) mod half;
+pub(crate) mod methods;
+mod option;
 mod parse;
 mod tcp;
+mod timeout;
+pub(crate) mod transfer;
+pub mod udp;
+pub mod unix;
 
 pub use crate::sys::socket::Shutdown;
 pub use addr::ToSocketAddrs;
+pub use builder::TcpBuilder;
 pub use error::Error;
-pub use tcp::{Incoming, TcpListener, TcpStream};
+pub use half::{ReadHalf, WriteHalf};
+pub use option::Keepalive;
+pub use tcp::{TcpListener, TcpStream};
+pub use udp::UdpSocket;
+pub use unix::{UnixDatagram, UnixListener, UnixSeqpacket, UnixSeqpacketListener, UnixStream};
+
+/// The connections that a listener accepts.
+pub struct Incoming<'a, L> {
+    listener: &'a L,
+}

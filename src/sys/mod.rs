@@ -73,6 +73,21 @@ fn as_int(ret: usize) -> Result<i32, Errno> {
     result(ret).map(|ret| ret as i32)
 }
 
+/// Word `wanted` of `words`, each of which ends with a space. One string and a scan instead of a table of
+/// slices: a third of the size, and nothing to relocate in a static-PIE program.
+fn word(words: &'static str, wanted: usize) -> Option<&'static str> {
+    let (mut index, mut start) = (0, 0);
+    for (end, &byte) in words.as_bytes().iter().enumerate() {
+        if byte == b' ' {
+            if index == wanted {
+                return words.get(start..end);
+            }
+            (index, start) = (index + 1, end + 1);
+        }
+    }
+    None
+}
+
 /// Views the first `n` bytes of `buf`.
 ///
 /// # Safety

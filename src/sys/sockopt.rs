@@ -145,6 +145,8 @@ options! {
     pub fn tcp_defer_accept, pub fn set_tcp_defer_accept: u32 = SOL_TCP, TCP_DEFER_ACCEPT;
     /// A listener's queue for connections that bring data with the SYN. tcp(7)
     pub fn tcp_fastopen, pub fn set_tcp_fastopen: u32 = SOL_TCP, TCP_FASTOPEN;
+    /// Whether `connect` leaves the handshake to the first write, which goes along. tcp(7), Linux 4.11.
+    pub fn tcp_fastopen_connect, pub fn set_tcp_fastopen_connect: bool = SOL_TCP, TCP_FASTOPEN_CONNECT;
     /// Whether acknowledgements go out at once; the kernel falls back by itself. tcp(7)
     pub fn tcp_quickack, pub fn set_tcp_quickack: bool = SOL_TCP, TCP_QUICKACK;
     /// Bytes that may lie unsent before the socket counts as full. tcp(7)

@@ -3,10 +3,12 @@
 
 #[macro_use]
 mod harness;
+mod conn;
 mod deaths;
 mod descriptors;
 mod env;
 mod fallbacks;
+mod kinds;
 mod net;
 mod print;
 mod sched;

@@ -54,9 +54,10 @@ impl<'a> Cmsg<'a> {
     /// The descriptors that came with the message, if this is what it is about. They are open from the
     /// moment of the call: whoever drops them unread leaks them.
     #[doc(alias = "SCM_RIGHTS")]
-    pub fn rights(&self) -> Option<impl Iterator<Item = RawFd> + 'a> {
+    pub fn rights(&self) -> Option<impl Iterator<Item = RawFd> + use<'a>> {
         let ours = self.level == raw::SOL_SOCKET as i32 && self.ty == raw::SCM_RIGHTS as i32;
-        ours.then(|| self.data.chunks_exact(4).map(|fd| RawFd::from_ne_bytes([fd[0], fd[1], fd[2], fd[3]])))
+        let data = self.data;
+        ours.then(|| data.chunks_exact(4).map(|fd| RawFd::from_ne_bytes([fd[0], fd[1], fd[2], fd[3]])))
     }
 }
 

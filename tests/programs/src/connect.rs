@@ -74,6 +74,7 @@ fn no_answer(_: &[&str]) {
         })
         .collect();
     join_all(tries);
+    assert_eq!(error(TcpStream::connect_timeout(&addr, ms(5))), Error::TimedOut);
     assert_eq!(descriptors(), before);
     fds.into_iter().for_each(|fd| fd::close(fd).unwrap());
 }

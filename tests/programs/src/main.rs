@@ -6,18 +6,23 @@
 
 extern crate alloc;
 
+mod any;
 mod asleep;
 mod close;
+mod conn;
 mod connect;
+mod copies;
 mod crowds;
 mod deadlines;
 mod env;
 mod heap;
 mod listener;
+mod options;
 mod outside;
 mod parallel;
 mod preempted;
 mod print;
+mod rights;
 mod sched;
 mod spawn;
 mod stacks;
@@ -26,6 +31,8 @@ mod support;
 mod syscalls;
 mod time;
 mod timers;
+mod udp;
+mod unix;
 
 use alloc::vec::Vec;
 use netpoll::println;
@@ -47,6 +54,13 @@ const TOPICS: &[&[Scenario]] = &[
     connect::SCENARIOS,
     deadlines::SCENARIOS,
     close::SCENARIOS,
+    conn::SCENARIOS,
+    options::SCENARIOS,
+    unix::SCENARIOS,
+    rights::SCENARIOS,
+    udp::SCENARIOS,
+    any::SCENARIOS,
+    copies::SCENARIOS,
     crowds::SCENARIOS,
     parallel::SCENARIOS,
     preempted::SCENARIOS,

@@ -5,7 +5,8 @@ use core::cell::Cell;
 use core::net::SocketAddr;
 use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
-use netpoll::net::{TcpListener, TcpStream};
+use netpoll::io::{Read, Write};
+use netpoll::net::{Error, TcpListener, TcpStream};
 use netpoll::sys::fs::{AT_FDCWD, OFlags, getdents64, openat};
 use netpoll::sys::process::{Resource, Rlimit, prlimit64};
 use netpoll::sys::{Errno, RawFd};
@@ -136,7 +137,7 @@ pub fn open(path: &core::ffi::CStr) -> RawFd {
 
 /// The error of a result whose value cannot be compared.
 #[track_caller]
-pub fn error<T>(result: Result<T, netpoll::net::Error>) -> netpoll::net::Error {
+pub fn error<T>(result: Result<T, Error>) -> Error {
     match result {
         Ok(_) => panic!("it succeeded"),
         Err(e) => e,
@@ -145,7 +146,7 @@ pub fn error<T>(result: Result<T, netpoll::net::Error>) -> netpoll::net::Error {
 
 /// The errno of an error that has one.
 #[track_caller]
-pub fn errno<T>(result: Result<T, netpoll::net::Error>) -> Errno {
+pub fn errno<T>(result: Result<T, Error>) -> Errno {
     let e = error(result);
     e.errno().unwrap_or_else(|| panic!("{e}"))
 }
@@ -175,7 +176,7 @@ pub fn pattern(at: usize) -> u8 {
 }
 
 /// Writes `len` bytes of the pattern, `step` at a time.
-pub fn send_pattern(stream: &TcpStream, len: usize, step: usize) {
+pub fn send_pattern(mut stream: impl Write<Error = Error>, len: usize, step: usize) {
     let (mut block, mut at) = ([0; 16 << 10], 0);
     while at < len {
         let n = step.min(len - at).min(block.len());
@@ -186,7 +187,7 @@ pub fn send_pattern(stream: &TcpStream, len: usize, step: usize) {
 }
 
 /// Reads the pattern, `step` at a time, until the end or `len` bytes; returns how much came.
-pub fn receive_pattern(stream: &TcpStream, len: usize, step: usize) -> usize {
+pub fn receive_pattern(mut stream: impl Read<Error = Error>, len: usize, step: usize) -> usize {
     let (mut block, mut at) = ([0; 16 << 10], 0);
     while at < len {
         let room = step.min(len - at).min(block.len());

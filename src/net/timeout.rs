@@ -1,0 +1,133 @@
+//! Timeouts: a limit for each call, as in std, where a deadline is a time for all calls, as in Go.
+//!
+//! A limit becomes a deadline when a call has to wait for the first time, and stays armed behind the call,
+//! so that the next one moves it on, which is a store. A call that finds it passed clears it. In each
+//! direction either a limit or a deadline is in force, whichever was set last: the lock keeps a call that
+//! arms or clears its own from undoing a deadline that another task sets.
+//!
+//! The calls reach this through [`HOOKS`], so that a program that sets no timeout has none of it.
+
+use super::Error;
+use super::fd::State;
+use crate::lock::Mutex;
+use crate::poll::{self, Mode, PollDesc, Side};
+use crate::rt::clock::nanotime;
+use crate::sched::poller::netpoll;
+use core::ptr;
+use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use core::time::Duration;
+
+/// A descriptor's timeouts. The lock is outside of the descriptor's own.
+pub(super) struct Timeouts {
+    /// Some have been set since the descriptor was made.
+    on: AtomicBool,
+    /// Of reads and of writes, in milliseconds, what std rounds to as well; 0: none.
+    limits: Mutex<[u32; 2]>,
+    /// Whether the call under way has armed its limit. Each belongs to whoever holds the lock of its
+    /// direction.
+    armed: [AtomicBool; 2],
+}
+
+/// What transfers on a descriptor with timeouts do besides.
+pub(super) struct Hooks {
+    /// At the start of a call: what `State::begin` does without.
+    pub begin: fn(&State, Mode) -> Result<(), Error>,
+    /// In the place of a wait.
+    pub wait: fn(&State, Mode) -> Result<(), Error>,
+}
+
+static HOOKS: AtomicPtr<Hooks> = AtomicPtr::new(ptr::null_mut());
+
+/// The hooks, for a descriptor whose timeouts are on.
+#[inline]
+pub(super) fn hooks() -> &'static Hooks {
+    // SAFETY: `Timeouts::set` stored a static's address before it turned the timeouts on.
+    unsafe { &*HOOKS.load(Ordering::Relaxed) }
+}
+
+fn side(mode: Mode) -> Side {
+    match mode {
+        Mode::Read => Side::Read,
+        Mode::Write => Side::Write,
+    }
+}
+
+impl Timeouts {
+    pub const fn new() -> Timeouts {
+        let on = AtomicBool::new(false);
+        Timeouts { on, limits: Mutex::new([0; 2]), armed: [AtomicBool::new(false), AtomicBool::new(false)] }
+    }
+
+    #[inline]
+    pub fn on(&self) -> bool {
+        self.on.load(Ordering::Acquire)
+    }
+
+    pub fn get(&self, mode: Mode) -> Option<Duration> {
+        let limit = if self.on() { self.limits.lock()[mode as usize] } else { 0 };
+        (limit != 0).then(|| Duration::from_millis(limit.into()))
+    }
+
+    /// Puts `limit` in the place of whatever was in force in this direction. `None` if it is zero.
+    pub fn set(&self, pd: &PollDesc, mode: Mode, limit: Option<Duration>) -> Option<Result<(), Error>> {
+        static THESE: Hooks = Hooks { begin, wait };
+        let limit = match limit {
+            None => 0,
+            Some(Duration::ZERO) => return None,
+            Some(limit) => u32::try_from(limit.as_nanos().div_ceil(1_000_000)).unwrap_or(u32::MAX),
+        };
+        HOOKS.store(ptr::from_ref(&THESE).cast_mut(), Ordering::Release);
+        let mut limits = self.limits.lock();
+        self.on.store(true, Ordering::Release);
+        limits[mode as usize] = limit;
+        Some(netpoll().set_deadline(pd, side(mode), None).map_err(Error::from))
+    }
+
+    /// A deadline of the user's, which ends the limits of its sides.
+    pub fn set_deadline(&self, pd: &PollDesc, side: Side, at: Option<i64>) -> Result<(), poll::Error> {
+        let mut limits = self.limits.lock();
+        if side != Side::Write {
+            limits[Mode::Read as usize] = 0;
+        }
+        if side != Side::Read {
+            limits[Mode::Write as usize] = 0;
+        }
+        netpoll().set_deadline(pd, side, at)
+    }
+}
+
+/// See [`Hooks::begin`].
+fn begin(state: &State, mode: Mode) -> Result<(), Error> {
+    let (pd, timeouts) = (state.pd(), &state.timeouts);
+    timeouts.armed[mode as usize].store(false, Ordering::Relaxed);
+    if state.exhausted(mode) {
+        return wait(state, mode);
+    }
+    loop {
+        match netpoll().reset(pd, mode) {
+            Err(poll::Error::Timeout) => {
+                let limits = timeouts.limits.lock();
+                if limits[mode as usize] == 0 {
+                    return Err(Error::TimedOut);
+                }
+                // An earlier call's.
+                netpoll().set_deadline(pd, side(mode), None)?;
+            }
+            done => return Ok(done?),
+        }
+    }
+}
+
+/// See [`Hooks::wait`].
+fn wait(state: &State, mode: Mode) -> Result<(), Error> {
+    let (pd, timeouts) = (state.pd(), &state.timeouts);
+    {
+        let limits = timeouts.limits.lock();
+        let limit = limits[mode as usize];
+        if limit != 0 && !timeouts.armed[mode as usize].swap(true, Ordering::Relaxed) {
+            let at = nanotime() + i64::from(limit) * 1_000_000;
+            netpoll().set_deadline(pd, side(mode), Some(at))?;
+        }
+    }
+    Ok(netpoll().wait(pd, mode)?)
+}

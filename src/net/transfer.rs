@@ -1,0 +1,171 @@
+//! Moving bytes over a descriptor: what the kinds of streams and sockets do alike.
+
+use super::Error;
+use super::fd::{Fd, Kind};
+use crate::poll::Mode;
+use crate::rt::clock::nanotime;
+use crate::sched::poller::sleep_until;
+use crate::sched::syscall;
+use crate::sys::fd::{IoSlice, IoSliceMut};
+use crate::sys::sockaddr::SockAddr;
+use crate::sys::socket::{self, MsgFlags, SocketFlags};
+use crate::sys::{self, Call, Errno, RawFd};
+
+/// First and longest pause, in ns, of `accept` when the process or the system is out of descriptors or memory
+/// (the first is net/http's; the longest keeps a close from being noticed late).
+const BACKOFF_FIRST: i64 = 5_000_000;
+const BACKOFF_LONGEST: i64 = 160_000_000;
+
+/// Buffers that the kernel takes in one call (`UIO_MAXIOV`); with more it fails with `EINVAL`.
+const IOV_MAX: usize = 1024;
+
+/// Reads until `buf` is full.
+#[inline]
+pub(crate) fn fill(
+    mut buf: &mut [u8],
+    mut read: impl FnMut(&mut [u8]) -> Result<usize, Error>,
+) -> Result<(), Error> {
+    while !buf.is_empty() {
+        match read(buf)? {
+            0 => return Err(Error::UnexpectedEof),
+            n => buf = buf.get_mut(n..).unwrap_or_default(),
+        }
+    }
+    Ok(())
+}
+
+/// Writes until nothing of `buf` is left.
+#[inline]
+pub(crate) fn drain(
+    mut buf: &[u8],
+    mut write: impl FnMut(&[u8]) -> Result<usize, Error>,
+) -> Result<(), Error> {
+    while !buf.is_empty() {
+        match write(buf)? {
+            0 => return Err(Error::WriteZero),
+            n => buf = buf.get(n..).unwrap_or_default(),
+        }
+    }
+    Ok(())
+}
+
+impl Fd {
+    /// Reads at most `buf.len()` bytes: 0 at the end, or for an empty buffer.
+    #[inline]
+    pub fn read(&self, buf: &mut [u8]) -> Result<usize, Error> {
+        if buf.is_empty() {
+            return Ok(0);
+        }
+        self.transfer(Mode::Read, Call::Read, buf.len(), |fd| sys::fd::read(fd, buf))
+    }
+
+    pub fn read_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> Result<usize, Error> {
+        // Also for the length: less than that came means that there is no more.
+        let count = bufs.len().min(IOV_MAX);
+        let bufs = bufs.get_mut(..count).unwrap_or_default();
+        let len = bufs.iter().map(|b| b.len()).sum();
+        if len == 0 {
+            return Ok(0);
+        }
+        self.transfer(Mode::Read, Call::Readv, len, |fd| sys::fd::readv(fd, bufs))
+    }
+
+    pub fn read_exact(&self, buf: &mut [u8]) -> Result<(), Error> {
+        fill(buf, |buf| self.read(buf))
+    }
+
+    /// Receives without taking. An empty buffer waits for data, too.
+    pub fn peek(&self, buf: &mut [u8]) -> Result<usize, Error> {
+        // `want` is 0: a peek exhausts nothing.
+        self.transfer(Mode::Read, Call::Recvfrom, 0, |fd| socket::recvfrom(fd, buf, MsgFlags::PEEK, None))
+    }
+
+    /// Writes at least one byte, unless `buf` is empty.
+    #[inline]
+    pub fn write(&self, buf: &[u8]) -> Result<usize, Error> {
+        if buf.is_empty() {
+            return Ok(0);
+        }
+        self.transfer(Mode::Write, Call::Write, buf.len(), |fd| sys::fd::write(fd, buf))
+    }
+
+    pub fn write_vectored(&self, bufs: &[IoSlice<'_>]) -> Result<usize, Error> {
+        let bufs = bufs.get(..IOV_MAX).unwrap_or(bufs);
+        let len = bufs.iter().map(|b| b.len()).sum();
+        if len == 0 {
+            return Ok(0);
+        }
+        self.transfer(Mode::Write, Call::Writev, len, |fd| sys::fd::writev(fd, bufs))
+    }
+
+    #[inline]
+    pub fn write_all(&self, buf: &[u8]) -> Result<(), Error> {
+        drain(buf, |buf| self.write(buf))
+    }
+
+    /// Sends from a file until `count` bytes or its end.
+    pub fn send_file(&self, file: RawFd, offset: &mut u64, count: usize) -> Result<usize, Error> {
+        let mut sent = 0;
+        while sent < count {
+            // A short result may come from the file's end as well as from a full socket: `want` is 0.
+            let n = self.transfer(Mode::Write, Call::Sendfile, 0, |fd| {
+                syscall(|| sys::fd::sendfile(fd, file, Some(offset), count - sent))
+            })?;
+            if n == 0 {
+                break;
+            }
+            sent += n;
+        }
+        Ok(sent)
+    }
+
+    /// Sends a message to the peer. An empty one is one, too.
+    pub fn send(&self, buf: &[u8]) -> Result<usize, Error> {
+        self.transfer(Mode::Write, Call::Sendto, 0, |fd| socket::sendto(fd, buf, MsgFlags::NOSIGNAL, None))
+    }
+
+    /// Sends a message to `addr`.
+    pub fn send_to(&self, buf: &[u8], addr: &SockAddr) -> Result<usize, Error> {
+        self.transfer(Mode::Write, Call::Sendto, 0, |fd| {
+            socket::sendto(fd, buf, MsgFlags::NOSIGNAL, Some(addr))
+        })
+    }
+
+    /// Receives a message. A buffer without room takes one, too.
+    pub fn recv(&self, buf: &mut [u8]) -> Result<usize, Error> {
+        self.transfer(Mode::Read, Call::Recvfrom, 0, |fd| socket::recvfrom(fd, buf, MsgFlags::empty(), None))
+    }
+
+    pub fn recv_from(&self, buf: &mut [u8], flags: MsgFlags) -> Result<(usize, SockAddr), Error> {
+        let mut from = SockAddr::empty();
+        let n = self.transfer(Mode::Read, Call::Recvfrom, 0, |fd| {
+            socket::recvfrom(fd, buf, flags, Some(&mut from))
+        })?;
+        Ok((n, from))
+    }
+
+    /// Accepts a connection of `kind`: see `TcpListener::accept`.
+    pub fn accept(&self, kind: Kind) -> Result<(Fd, SockAddr), Error> {
+        let mut pause = BACKOFF_FIRST;
+        loop {
+            match self.try_accept(kind) {
+                Err(Error::Os(_, Errno::ECONNABORTED)) => {}
+                Err(Error::Os(_, Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM)) => {
+                    sleep_until(nanotime() + pause);
+                    pause = (pause * 2).min(BACKOFF_LONGEST);
+                    self.check(Mode::Read)?;
+                }
+                done => return done,
+            }
+        }
+    }
+
+    fn try_accept(&self, kind: Kind) -> Result<(Fd, SockAddr), Error> {
+        let mut peer = SockAddr::empty();
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let fd = self.transfer(Mode::Read, Call::Accept4, 0, |fd| {
+            socket::accept4(fd, Some(&mut peer), flags).map(|new| new as usize)
+        })?;
+        Ok((Fd::new(fd as RawFd, kind)?, peer))
+    }
+}
