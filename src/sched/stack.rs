@@ -243,6 +243,8 @@ impl Class {
     }
 
     /// Takes back a used stack.
+    #[cold]
+    #[inline(never)] // or those who mostly have no need of it would save its registers
     pub fn put(&self, stack: Sp) {
         self.stacks.lock().warm.push(stack);
     }

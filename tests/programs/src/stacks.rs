@@ -224,7 +224,7 @@ fn use_bytes(bytes: u64, from: usize) {
 
 fn high_water(_: &[&str]) {
     let before = metrics().stack_high_water;
-    assert!(before >= 4096 && before < 40 << 10, "{before}");
+    assert!((4096..40 << 10).contains(&before), "{before}");
     spawn(|| {
         let top = 0;
         use_bytes(40 << 10, (&raw const top).addr());
