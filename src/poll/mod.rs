@@ -48,7 +48,7 @@ pub use deadline::Side;
 pub use desc::{Mode, PollDesc};
 #[cfg(all(feature = "rt", not(loom)))]
 pub(crate) use kernel::above_stdio;
-pub use kernel::{Kernel, Linux, timeout_ms};
+pub use kernel::{Clock, Kernel, Linux, SystemCall, timeout_ms};
 pub use netpoll::{EVENTS, Netpoll};
 pub use stats::Stats;
 

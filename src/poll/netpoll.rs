@@ -4,12 +4,12 @@ use super::cache::PollCache;
 use super::desc::{NIL, WAIT, info};
 use super::stats::{Counts, Stats};
 use super::{Error, Kernel, Mode, PollDesc, Scheduler, Waiter, WakeList};
-use crate::atomic::{AtomicI32, AtomicI64, AtomicU32, Ordering};
+use crate::atomic::{AtomicI32, AtomicU32, Ordering};
 use crate::lock::Mutex;
 use crate::sys::Call;
 use crate::sys::epoll::{CtlOp, EpollEvent, EpollFlags};
 use crate::sys::{Errno, RawFd};
-use crate::timer::{NEVER, Timers};
+use crate::timer::{AtomicTime, NEVER, Timers};
 use core::mem::MaybeUninit;
 
 /// Events taken from the kernel at once (Go's figure).
@@ -29,7 +29,7 @@ pub(super) const REGISTER: EpollFlags =
 pub struct Netpoll<K: Kernel, S: Scheduler> {
     pub(super) kernel: K,
     pub(super) sched: S,
-    /// -1 until made.
+    /// Their numbers and 1; 0 until they are made.
     epfd: AtomicI32,
     break_fd: AtomicI32,
     init_lock: Mutex<()>,
@@ -39,7 +39,7 @@ pub struct Netpoll<K: Kernel, S: Scheduler> {
     sleepers: AtomicU32,
     /// If there is one of these: the latest time it sleeps until (Go: `pollUntil`). [`NEVER`] also while
     /// that is unknown.
-    poll_until: AtomicI64,
+    poll_until: AtomicTime,
     /// Tasks parked here (Go: `netpollWaiters`).
     pub(super) waiters: AtomicU32,
     /// The errno that ended the poller, or 0.
@@ -71,12 +71,12 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
         Netpoll {
             kernel,
             sched,
-            epfd: AtomicI32::new(-1),
-            break_fd: AtomicI32::new(-1),
+            epfd: AtomicI32::new(0),
+            break_fd: AtomicI32::new(0),
             init_lock: Mutex::new(()),
             wake_sig: AtomicU32::new(0),
             sleepers: AtomicU32::new(0),
-            poll_until: AtomicI64::new(NEVER),
+            poll_until: AtomicTime::never(),
             waiters: AtomicU32::new(0),
             failed: AtomicI32::new(0),
             cache: PollCache::new(),
@@ -91,12 +91,12 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
         let netpoll = Netpoll {
             kernel,
             sched,
-            epfd: AtomicI32::new(-1),
-            break_fd: AtomicI32::new(-1),
+            epfd: AtomicI32::new(0),
+            break_fd: AtomicI32::new(0),
             init_lock: Mutex::new(()),
             wake_sig: AtomicU32::new(0),
             sleepers: AtomicU32::new(0),
-            poll_until: AtomicI64::new(NEVER),
+            poll_until: AtomicTime::never(),
             waiters: AtomicU32::new(0),
             failed: AtomicI32::new(0),
             cache: PollCache::new(),
@@ -133,11 +133,11 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
     /// [`Error::Os`] of `epoll_create1`, `eventfd2` or `epoll_ctl`; nothing is left behind, and the
     /// next call tries again.
     pub fn init(&self) -> Result<(), Error> {
-        if self.epfd.load(Ordering::Acquire) >= 0 {
+        if self.epfd.load(Ordering::Acquire) != 0 {
             return Ok(());
         }
         let _guard = self.init_lock.lock();
-        if self.epfd.load(Ordering::Relaxed) >= 0 {
+        if self.epfd.load(Ordering::Relaxed) != 0 {
             return Ok(());
         }
         let epfd = self.kernel.epoll_create().map_err(|e| Error::Os(Call::EpollCreate1, e))?;
@@ -152,9 +152,17 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
             self.kernel.close(epfd);
             Error::Os(Call::EpollCtl, e)
         })?;
-        self.break_fd.store(break_fd, Ordering::Relaxed);
-        self.epfd.store(epfd, Ordering::Release);
+        self.break_fd.store(break_fd + 1, Ordering::Relaxed);
+        self.epfd.store(epfd + 1, Ordering::Release);
         Ok(())
+    }
+
+    fn epfd(&self) -> RawFd {
+        self.epfd.load(Ordering::Relaxed) - 1
+    }
+
+    fn break_fd(&self) -> RawFd {
+        self.break_fd.load(Ordering::Relaxed) - 1
     }
 
     /// What it has done so far.
@@ -178,7 +186,7 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
 
     /// Whether `fd` is one of the poller's own (Go: `netpollIsPollDescriptor`).
     pub fn is_poll_descriptor(&self, fd: RawFd) -> bool {
-        fd >= 0 && (fd == self.epfd.load(Ordering::Acquire) || fd == self.break_fd.load(Ordering::Relaxed))
+        fd >= 0 && self.epfd.load(Ordering::Acquire) != 0 && (fd == self.epfd() || fd == self.break_fd())
     }
 
     /// Registers `fd`, which should be non-blocking (Go: `pollOpen`). The descriptor serves until
@@ -218,7 +226,7 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
 
     pub(super) fn ctl(&self, op: CtlOp, pd: &PollDesc, events: EpollFlags) -> Result<(), Error> {
         self.kernel
-            .epoll_ctl(self.epfd.load(Ordering::Relaxed), op, pd.fd(), events, pd.data())
+            .epoll_ctl(self.epfd(), op, pd.fd(), events, pd.data())
             .map_err(|e| Error::Os(Call::EpollCtl, e))
     }
 
@@ -326,7 +334,7 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
     /// `epoll_pwait`, by Go's rules for EINTR: a limited wait is over, another is repeated.
     #[inline]
     fn epoll_wait(&self, events: &mut [MaybeUninit<EpollEvent>], delay: i64) -> Result<usize, Errno> {
-        let epfd = self.epfd.load(Ordering::Relaxed);
+        let epfd = self.epfd();
         loop {
             match self.kernel.epoll_wait(epfd, events, delay) {
                 Err(Errno::EINTR) if delay > 0 => return Ok(0),
@@ -397,7 +405,7 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
 
     fn write_break(&self) -> Result<(), Error> {
         loop {
-            match self.kernel.eventfd_write(self.break_fd.load(Ordering::Relaxed)) {
+            match self.kernel.eventfd_write(self.break_fd()) {
                 Err(Errno::EINTR) => {}
                 // EAGAIN: 2^64 - 2 writes have been counted.
                 Ok(()) | Err(Errno::EAGAIN) => return Ok(()),
@@ -474,7 +482,7 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
 impl<K: Kernel, S: Scheduler> Drop for Netpoll<K, S> {
     /// Closes what [`Netpoll::init`] made and unmaps the descriptors; nobody can wait any more.
     fn drop(&mut self) {
-        let (epfd, break_fd) = (self.epfd.load(Ordering::Relaxed), self.break_fd.load(Ordering::Relaxed));
+        let (epfd, break_fd) = (self.epfd(), self.break_fd());
         if epfd >= 0 {
             self.kernel.close(break_fd);
             // Closed by somebody else: the number is free, or already another file.

@@ -4,7 +4,7 @@ use super::g::{GQueue, Gp, WaitReason};
 use super::m::{M, acquirem, getm, releasem};
 use super::proc::{gopark, goready, goready_last, injectglist};
 use super::state::{Poller, monitor, set_poller, threads};
-use crate::poll::{Linux, Netpoll, Scheduler};
+use crate::poll::{Clock, Linux, Netpoll, Scheduler};
 use crate::rt::clock::nanotime;
 use crate::sys::Errno;
 use crate::sys::thread::prctl_set_timerslack;
@@ -14,6 +14,18 @@ use core::ptr::NonNull;
 
 /// This scheduler, for [`Netpoll`].
 pub(crate) struct Runtime;
+
+/// Read without a system call, where the kernel has a vDSO.
+pub(crate) struct Vdso;
+
+impl Clock for Vdso {
+    fn nanotime() -> i64 {
+        nanotime()
+    }
+}
+
+/// A poller of this scheduler.
+pub(crate) type Poll = Netpoll<Linux<Vdso>, Runtime>;
 
 impl Scheduler for Runtime {
     type Waiter = Gp;
@@ -40,10 +52,11 @@ impl Scheduler for Runtime {
 const NO_POLLER_PAUSE: i64 = 10_000_000;
 
 /// The runtime's poller. Makes no system call before something is opened or a timer is set.
-static NETPOLL: Netpoll<Linux, Runtime> = Netpoll::new(Linux::with_clock(nanotime), Runtime);
+/// (All zeros, so that it is no part of a program's file.)
+static NETPOLL: Poll = Netpoll::new(Linux::with_clock(), Runtime);
 
 /// The poller, to open something or set a timer. What was opened may use [`netpoll`].
-pub(crate) fn netpoll_init() -> &'static Netpoll<Linux, Runtime> {
+pub(crate) fn netpoll_init() -> &'static Poll {
     if let Some(threads) = threads() {
         (threads.share_timers)(NETPOLL.timers());
     }
@@ -56,7 +69,7 @@ pub(crate) fn netpoll_init() -> &'static Netpoll<Linux, Runtime> {
 
 /// The poller, for what [`netpoll_init`] was called for.
 #[inline(always)]
-pub(crate) fn netpoll() -> &'static Netpoll<Linux, Runtime> {
+pub(crate) fn netpoll() -> &'static Poll {
     &NETPOLL
 }
 
@@ -137,7 +150,7 @@ pub(crate) fn sleep_until(when: i64) {
     unsafe fn fire(timer: NonNull<Timer>, _: u32, context: *mut ()) {
         // SAFETY: the timer of a task, which sleeps until it is readied here; `context` is that of the poll
         // that fires it.
-        unsafe { Netpoll::<Linux, Runtime>::wake_on_fire(context, Gp::of_timer(timer)) };
+        unsafe { Poll::wake_on_fire(context, Gp::of_timer(timer)) };
     }
     while nanotime() < when {
         gopark(WaitReason::Sleep, |g| {

@@ -6,7 +6,7 @@
 
 use super::g::{Gp, WaitReason};
 use super::proc::{getg, gopark, goready};
-use crate::lock::Spin;
+use crate::lock::Mutex;
 use core::cell::Cell;
 use core::ptr;
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -17,7 +17,7 @@ const ROWS: usize = 61;
 struct Row {
     /// Tasks in the queue, or about to be.
     waiting: AtomicU32,
-    queue: Spin<Queue>,
+    queue: Mutex<Queue>,
 }
 
 struct Queue {
@@ -38,7 +38,7 @@ struct Waiter {
 }
 
 static TABLE: [Row; ROWS] = [const {
-    Row { waiting: AtomicU32::new(0), queue: Spin::new(Queue { head: ptr::null(), tail: ptr::null() }) }
+    Row { waiting: AtomicU32::new(0), queue: Mutex::new(Queue { head: ptr::null(), tail: ptr::null() }) }
 }; ROWS];
 
 fn row(word: &AtomicU32) -> &'static Row {

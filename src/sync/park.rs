@@ -1,9 +1,8 @@
 //! What this module asks of the scheduler: to park, with or without a deadline, and to ready.
 
 use super::waitlist::ClaimWord;
-use crate::poll::{Linux, Netpoll};
 use crate::rt::clock::nanotime;
-use crate::sched::poller::{Runtime, netpoll, set_timer};
+use crate::sched::poller::{Poll, netpoll, set_timer};
 use crate::sched::proc::gopark;
 use crate::sched::sema::{Place, semacquire_at, semrelease};
 use crate::sched::yield_now;
@@ -73,7 +72,7 @@ impl Claim {
         if won {
             // SAFETY: `context` is that of the poll that fires this timer. The claim is won: nobody
             // else readies the task.
-            unsafe { Netpoll::<Linux, Runtime>::wake_on_fire(context, g) };
+            unsafe { Poll::wake_on_fire(context, g) };
         }
     }
 

@@ -2,10 +2,10 @@
 
 use super::{Instant, nanos};
 use crate::lock::Mutex;
-use crate::poll::{Kernel, Linux, Netpoll, Scheduler};
+use crate::poll::{Kernel, Scheduler};
 use crate::rt;
 use crate::sched::freelist::{self, Link};
-use crate::sched::poller::{Runtime, netpoll, netpoll_init, sleep_until};
+use crate::sched::poller::{Poll, netpoll, netpoll_init, sleep_until};
 use crate::sched::sema::{semacquire, semtake, semwake};
 use crate::sched::spare::List;
 use crate::sys::Errno;
@@ -130,7 +130,7 @@ impl Slot {
             && let Some(g) = semwake(&slot.fired)
         {
             // SAFETY: `context` is that of the poll that fires it.
-            unsafe { Netpoll::<Linux, Runtime>::wake_on_fire(context, g) };
+            unsafe { Poll::wake_on_fire(context, g) };
         }
     }
 }

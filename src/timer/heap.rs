@@ -3,7 +3,7 @@
 use super::{NEVER, Timer};
 use crate::poll::Kernel;
 use crate::sys::Errno;
-use core::ptr::NonNull;
+use core::ptr::{self, NonNull};
 
 /// Children of a node. Four halve the depth of a binary heap, and the keys of four siblings fill one
 /// cache line.
@@ -20,7 +20,8 @@ pub(super) struct Entry {
 }
 
 pub(super) struct Entries {
-    memory: NonNull<Entry>,
+    /// Null: there is none.
+    memory: *mut Entry,
     len: usize,
     capacity: usize,
 }
@@ -30,7 +31,7 @@ unsafe impl Send for Entries {}
 
 impl Entries {
     pub const fn new() -> Entries {
-        Entries { memory: NonNull::dangling(), len: 0, capacity: 0 }
+        Entries { memory: ptr::null_mut(), len: 0, capacity: 0 }
     }
 
     /// The entry at `pos`, which must be below `len`, as the arithmetic below has it.
@@ -141,9 +142,11 @@ impl Entries {
     #[cold]
     fn grow(&mut self, kernel: &impl Kernel) -> Result<(), Errno> {
         let capacity = if self.capacity == 0 { FIRST } else { self.capacity * 2 };
-        let new = kernel.map(capacity * size_of::<Entry>())?.cast::<Entry>();
-        // SAFETY: `len` entries are readable in the old mapping, and the new one is larger and fresh.
-        unsafe { new.as_ptr().copy_from_nonoverlapping(self.memory.as_ptr(), self.len) };
+        let new = kernel.map(capacity * size_of::<Entry>())?.cast::<Entry>().as_ptr();
+        if self.len != 0 {
+            // SAFETY: `len` entries are readable in the old mapping, and the new one is larger and fresh.
+            unsafe { new.copy_from_nonoverlapping(self.memory, self.len) };
+        }
         self.unmap(kernel);
         self.memory = new;
         self.capacity = capacity;
@@ -151,9 +154,9 @@ impl Entries {
     }
 
     fn unmap(&mut self, kernel: &impl Kernel) {
-        if self.capacity != 0 {
+        if let Some(memory) = NonNull::new(self.memory) {
             // SAFETY: mapped by `grow` with this length, and nothing points into it.
-            unsafe { kernel.unmap(self.memory.cast(), self.capacity * size_of::<Entry>()) };
+            unsafe { kernel.unmap(memory.cast(), self.capacity * size_of::<Entry>()) };
         }
     }
 

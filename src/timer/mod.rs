@@ -183,24 +183,49 @@ impl Drop for Locked<'_> {
 /// No timer is set: what [`Timers::next`] says of empty heaps.
 pub const NEVER: i64 = i64::MAX;
 
-/// One heap.
+/// A time in an atomic; all zeros are [`NEVER`].
+pub(crate) struct AtomicTime(AtomicI64);
+
+impl AtomicTime {
+    #[cfg(not(loom))]
+    pub const fn never() -> AtomicTime {
+        AtomicTime(AtomicI64::new(0))
+    }
+
+    #[cfg(loom)]
+    pub fn never() -> AtomicTime {
+        AtomicTime(AtomicI64::new(0))
+    }
+
+    #[inline]
+    pub fn load(&self, order: Ordering) -> i64 {
+        self.0.load(order) ^ NEVER
+    }
+
+    #[inline]
+    pub fn store(&self, time: i64, order: Ordering) {
+        self.0.store(time ^ NEVER, order);
+    }
+}
+
+/// One heap. All zeros are an empty one.
 pub(crate) struct Heap {
     /// The smallest key, readable without the lock: [`NEVER`] when empty. Changed under the lock.
-    first: AtomicI64,
+    first: AtomicTime,
     entries: Mutex<Entries>,
 }
 
 impl Heap {
     #[cfg(not(loom))]
     pub const fn new() -> Heap {
-        Heap { first: AtomicI64::new(NEVER), entries: Mutex::new(Entries::new()) }
+        Heap { first: AtomicTime::never(), entries: Mutex::new(Entries::new()) }
     }
 
     /// As above; and the value an atomic of loom's is made with must be stored again: a later `SeqCst` load
     /// might still return it in spite of `SeqCst` stores in between.
     #[cfg(loom)]
     pub fn new() -> Heap {
-        let heap = Heap { first: AtomicI64::new(NEVER), entries: Mutex::new(Entries::new()) };
+        let heap = Heap { first: AtomicTime::never(), entries: Mutex::new(Entries::new()) };
         heap.first.store(NEVER, Ordering::SeqCst);
         heap
     }
