@@ -10,7 +10,7 @@ use super::schedule::begin_spinning;
 use super::stack;
 use super::state::{Idle, SCHED, Threads, allp, take_idle_p, unpolled, wake_poller};
 use crate::lock::Mutex;
-use crate::timer::{Heap, Shard, Timers};
+use crate::timer::{Heap, Timers};
 use core::ptr;
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -39,13 +39,13 @@ fn share_timers(timers: &Timers) {
     }
     let len = allp().len();
     if len > 1
-        && let Some(memory) = stack::map(len * size_of::<Shard>())
+        && let Some(memory) = stack::map(len * size_of::<Heap>())
     {
-        let shards = memory.cast::<Shard>().as_ptr();
+        let heaps = memory.cast::<Heap>().as_ptr();
         // SAFETY: within the mapping, which is page-aligned, nobody else's, and never unmapped.
-        timers.use_shards(unsafe {
-            (0..len).for_each(|i| shards.add(i).write(Shard(Heap::new())));
-            core::slice::from_raw_parts(shards, len)
+        timers.use_heaps(unsafe {
+            (0..len).for_each(|i| heaps.add(i).write(Heap::new()));
+            core::slice::from_raw_parts(heaps, len)
         });
     }
     DONE.store(true, Ordering::Release);

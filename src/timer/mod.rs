@@ -208,7 +208,8 @@ impl AtomicTime {
     }
 }
 
-/// One heap. All zeros are an empty one.
+/// One heap, on cache lines of its own. All zeros are an empty one.
+#[repr(align(64))]
 pub(crate) struct Heap {
     /// The smallest key, readable without the lock: [`NEVER`] when empty. Changed under the lock.
     first: AtomicTime,
@@ -242,15 +243,11 @@ impl Heap {
     }
 }
 
-/// One of several heaps, on cache lines of its own.
-#[repr(align(64))]
-pub(crate) struct Shard(pub Heap);
-
 /// The timers of one poller.
 pub struct Timers {
     own: Heap,
     /// Several heaps to use instead of `own`, or null.
-    shards: AtomicPtr<Shard>,
+    heaps: AtomicPtr<Heap>,
     len: AtomicU32,
 }
 
@@ -264,48 +261,43 @@ impl Timers {
     #[cfg(not(loom))]
     /// One empty heap; memory is mapped with the first timer.
     pub const fn new() -> Timers {
-        Timers { own: Heap::new(), shards: AtomicPtr::new(ptr::null_mut()), len: AtomicU32::new(0) }
+        Timers { own: Heap::new(), heaps: AtomicPtr::new(ptr::null_mut()), len: AtomicU32::new(0) }
     }
 
     #[cfg(loom)]
     /// As above.
     pub fn new() -> Timers {
-        Timers { own: Heap::new(), shards: AtomicPtr::new(ptr::null_mut()), len: AtomicU32::new(0) }
+        Timers { own: Heap::new(), heaps: AtomicPtr::new(ptr::null_mut()), len: AtomicU32::new(0) }
     }
 
     /// Uses these heaps instead of its own from now on. Before the first timer is set; calls with the same heaps
     /// may follow.
     #[cfg(any(feature = "rt", test))]
-    pub(crate) fn use_shards(&self, shards: &'static [Shard]) {
-        self.len.store(shards.len() as u32, Ordering::Relaxed);
-        self.shards.store(shards.as_ptr().cast_mut(), Ordering::Release);
+    pub(crate) fn use_heaps(&self, heaps: &'static [Heap]) {
+        self.len.store(heaps.len() as u32, Ordering::Relaxed);
+        self.heaps.store(heaps.as_ptr().cast_mut(), Ordering::Release);
     }
 
-    fn shards(&self) -> &[Shard] {
-        let shards = self.shards.load(Ordering::Acquire);
-        if shards.is_null() {
-            return &[];
+    fn heaps(&self) -> &[Heap] {
+        let heaps = self.heaps.load(Ordering::Acquire);
+        if heaps.is_null() {
+            return core::slice::from_ref(&self.own);
         }
-        // SAFETY: the slice given to `use_shards`.
-        unsafe { core::slice::from_raw_parts(shards, self.len.load(Ordering::Relaxed) as usize) }
-    }
-
-    /// The poller's own is one of them, and empty if there are others.
-    fn heaps(&self) -> impl Iterator<Item = &Heap> {
-        core::iter::once(&self.own).chain(self.shards().iter().map(|shard| &shard.0))
+        // SAFETY: the slice given to `use_heaps`.
+        unsafe { core::slice::from_raw_parts(heaps, self.len.load(Ordering::Relaxed) as usize) }
     }
 
     /// The earliest time (absolute ns) at which something may have to fire, or [`NEVER`]. May be
     /// earlier than the true one (a timer that was moved on, or stopped), never later.
     #[inline]
     pub fn next(&self) -> i64 {
-        self.heaps().map(|heap| heap.first.load(Ordering::SeqCst)).fold(NEVER, i64::min)
+        self.heaps().iter().map(|heap| heap.first.load(Ordering::SeqCst)).fold(NEVER, i64::min)
     }
 
     /// Whether a timer is set. Drops what was stopped from the tops of the heaps for that, so it costs
     /// their locks: [`Timers::next`] is for where "maybe" will do.
     pub fn any(&self) -> bool {
-        self.heaps().any(|heap| {
+        self.heaps().iter().any(|heap| {
             if heap.first.load(Ordering::SeqCst) == NEVER {
                 return false;
             }
@@ -365,8 +357,8 @@ impl Timers {
                 return Ok(false);
             }
         }
-        let shards = self.shards();
-        let heap = shards.get(shard % shards.len().max(1)).map_or(&self.own, |shard| &shard.0);
+        let heaps = self.heaps();
+        let heap = heaps.get(shard % heaps.len().max(1)).unwrap_or(&self.own);
         let mut entries = heap.entries.lock();
         let room = entries.make_room(kernel, drop_useless);
         let mut locked = t.lock();

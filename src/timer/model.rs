@@ -3,7 +3,7 @@
 //!
 //! Mutations seen to fail are listed at each.
 
-use super::{Entries, Fire, Heap, NEVER, Shard, Timer, Timers};
+use super::{Entries, Fire, Heap, NEVER, Timer, Timers};
 use crate::poll::Kernel;
 use crate::sys::epoll::{CtlOp, EpollEvent, EpollFlags};
 use crate::sys::{Errno, RawFd};
@@ -54,7 +54,7 @@ fn layout(len: usize) -> Layout {
 /// Two heaps, a timer, and how often its callback was confirmed.
 struct World {
     timers: Timers,
-    shards: NonNull<[Shard]>,
+    heaps: NonNull<[Heap]>,
     timer: Timer,
     fired: AtomicUsize,
 }
@@ -72,10 +72,10 @@ const FIRE: Fire = |timer, seq, context| {
 
 impl World {
     fn new() -> Arc<World> {
-        let shards: &'static [Shard] = Box::leak(Box::new([Shard(Heap::new()), Shard(Heap::new())]));
+        let heaps: &'static [Heap] = Box::leak(Box::new([Heap::new(), Heap::new()]));
         let timers = Timers::new();
-        timers.use_shards(shards);
-        Arc::new(World { timers, shards: shards.into(), timer: Timer::new(FIRE), fired: AtomicUsize::new(0) })
+        timers.use_heaps(heaps);
+        Arc::new(World { timers, heaps: heaps.into(), timer: Timer::new(FIRE), fired: AtomicUsize::new(0) })
     }
 
     fn set(&self, shard: usize, when: i64) -> bool {
@@ -92,10 +92,10 @@ impl World {
 impl Drop for World {
     fn drop(&mut self) {
         // SAFETY: leaked by `new`, and nobody uses it any more.
-        let mut shards = unsafe { Box::from_raw(self.shards.as_ptr()) };
-        shards
+        let mut heaps = unsafe { Box::from_raw(self.heaps.as_ptr()) };
+        heaps
             .iter_mut()
-            .for_each(|heap| std::mem::replace(&mut *heap.0.entries.lock(), Entries::new()).free(&Memory));
+            .for_each(|heap| std::mem::replace(&mut *heap.entries.lock(), Entries::new()).free(&Memory));
     }
 }
 

@@ -1,6 +1,6 @@
 //! The timers against a sorted set, through their public face.
 
-use super::{Heap, NEVER, Shard, Timer, Timers};
+use super::{Heap, NEVER, Timer, Timers};
 use crate::poll::{Kernel, Linux};
 use crate::sys::Errno;
 use std::boxed::Box;
@@ -34,7 +34,7 @@ fn nodes(n: usize) -> &'static [Node] {
 fn timers(heaps: usize) -> Timers {
     let timers = Timers::new();
     if heaps > 1 {
-        timers.use_shards((0..heaps).map(|_| Shard(Heap::new())).collect::<Vec<_>>().leak());
+        timers.use_heaps((0..heaps).map(|_| Heap::new()).collect::<Vec<_>>().leak());
     }
     timers
 }
