@@ -15,7 +15,6 @@
 use super::g::{Begin, Gp};
 use super::m::{acquirem, releasem};
 use super::p::P;
-use super::proc::running;
 use super::spare::KEPT;
 use super::stack::{Class, Sp};
 use super::state::{Idle, SCHED, monitor, threads};
@@ -34,7 +33,7 @@ pub(super) fn gfget() -> Option<Gp> {
 #[cold]
 fn gfget_slow(p: Option<&P>) -> Option<Gp> {
     if let Some(monitor) = monitor()
-        && running().is_some()
+        && p.is_none_or(|p| p.ticks() != 0)
     {
         (monitor.start)(); // a second task: one of the two may keep the other waiting
     }

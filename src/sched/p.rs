@@ -22,8 +22,8 @@ const FAIRNESS: u32 = 61;
 const NEXT_IN_A_ROW: u32 = 3;
 
 /// Its own cache lines: what the owner writes must not slow down others' owners. The first is the owner's
-/// alone, more or less, the second has what thieves look at; the ring comes last, so that all else is
-/// within reach of a short offset.
+/// alone, more or less, the second has what thieves look at. What every program uses is within reach of a short
+/// offset: hence the rest behind the ring.
 #[repr(C, align(128))]
 pub(crate) struct P {
     /// Dispatches; the monitor reads it, too.
@@ -31,22 +31,22 @@ pub(crate) struct P {
     /// Dispatches until it looks beyond its own queue again.
     until_look: Cell<u32>,
     in_a_row: Cell<u32>,
-    /// The thread that has it.
-    pub owner: Owner<M>,
-    /// Its number, from 0.
-    pub id: Cell<u32>,
-    /// Free slots of [`time::Timer`](crate::time::Timer).
-    pub timers: Spares<Slot>,
     /// Dead tasks.
     pub gs: Spares<Gp>,
     /// Stacks of the program's size.
     pub stacks: Spares<Sp>,
     /// In the list of idle ones.
     pub link: Cell<Option<&'static P>>,
+    /// The thread that has it.
+    pub owner: Owner<M>,
+    pub runq: RunQueue,
     pub counts: Counts,
     /// The monitor's.
     pub seen: Seen,
-    pub runq: RunQueue,
+    /// Its number, from 0.
+    pub id: Cell<u32>,
+    /// Free slots of [`time::Timer`](crate::time::Timer).
+    pub timers: Spares<Slot>,
 }
 
 // SAFETY: the cells belong to the thread that has the P (or holds the scheduler's lock while it is in

@@ -157,11 +157,10 @@ impl RunQueue {
             let after = head.wrapping_add(1);
             if self.alone.get() {
                 self.head.store(after, Ordering::Relaxed);
-                return Some(task);
+            } else if self.head.compare_exchange(head, after, Ordering::AcqRel, Ordering::Relaxed).is_err() {
+                continue;
             }
-            if self.head.compare_exchange(head, after, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
-                return Some(task);
-            }
+            return Some(task);
         }
     }
 
