@@ -19,7 +19,7 @@
 //! | `task.rs`, `join.rs`, `scope.rs` | spawn and join |
 //! | `stack.rs`, `overflow.rs` | stacks, and what happens at their end |
 //! | `sema.rs` | semaphores that park |
-//! | `poller.rs` | the poller's view of this scheduler, and the one poller |
+//! | `poller.rs`, `waiter.rs` | the poller's view of this scheduler and the one poller; the words it holds |
 //! | `dump.rs` | counts, and a list of all tasks |
 //!
 //! Several threads, the monitor and the poller are each reached through a table of functions
@@ -44,6 +44,7 @@ mod state;
 mod sysmon;
 mod task;
 mod threads;
+pub(crate) mod waiter;
 
 pub use blocking::blocking;
 pub use dump::{Metrics, dump_tasks, metrics};
