@@ -3,6 +3,7 @@
 use super::{ErrorType, Read, Write};
 use crate::net::Error;
 use crate::net::fd::{Fd, Kind};
+use crate::net::pollable::pollable;
 use crate::poll::{Mode, Side};
 use crate::sys::Call;
 use crate::sys::fd::{OFlags, pipe2};
@@ -130,6 +131,11 @@ macro_rules! end_of_a_pipe {
 }
 
 end_of_a_pipe! { PipeReader PipeWriter }
+
+pollable! {
+    PipeReader: readable;
+    PipeWriter: writable;
+}
 
 macro_rules! traits {
     ($($reader:ty, $writer:ty;)*) => {$(

@@ -7,11 +7,14 @@ use crate::lock::Mutex;
 use crate::poll::{Kernel, Mode, PollDesc, Side, above_stdio};
 use crate::sched::poller::{netpoll, netpoll_init};
 use crate::sched::sema::{semacquire, semrelease};
+use crate::sched::waiter::WaitWord;
+use crate::sys::fd::{PollFd, PollFlags, ppoll};
+use crate::sys::time::Timespec;
 use crate::sys::{self, Call, Errno, RawFd};
 use crate::time::Instant;
 use core::cell::Cell;
 use core::ptr::{self, NonNull};
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
 /// What a short transfer means.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -39,6 +42,10 @@ impl Kind {
     }
 }
 
+/// A direction has been exhausted; and how many looks may rely on that before one asks the kernel again,
+/// so that this (about 0.2 us) hardly counts.
+const EXHAUSTED: u8 = 16;
+
 /// The state behind the handles. Slots are reused and never unmapped.
 struct State {
     mutex: FdMutex,
@@ -50,10 +57,11 @@ struct State {
     pd: Cell<Option<&'static PollDesc>>,
     fd: Cell<RawFd>,
     kind: Cell<Kind>,
-    /// Known to be empty, or full: wait for an edge before the next try. Each belongs to whoever holds
-    /// the lock of its direction.
-    drained: AtomicBool,
-    filled: AtomicBool,
+    /// Not 0: known to be empty, or full, so wait for an edge before the next try. Counts down from
+    /// [`EXHAUSTED`] to 1 with each [`Locked::look`]. Each belongs to whoever holds the lock of its
+    /// direction.
+    drained: AtomicU8,
+    filled: AtomicU8,
     /// Next free slot.
     link: Cell<Option<NonNull<State>>>,
 }
@@ -80,7 +88,66 @@ impl Semaphore for Parking {
 }
 
 /// Holds a direction's lock.
-struct Locked<'a>(&'a State, Mode);
+pub(crate) struct Locked<'a>(&'a State, Mode);
+
+impl Locked<'_> {
+    /// Whether a transfer may succeed, or would fail, right now. Asks the kernel, unless the direction is
+    /// known to be exhausted and there was no edge since. (That there was one is not enough: it may be of
+    /// what the last transfer has moved already.)
+    ///
+    /// If not, it is exhausted: the next edge, already latched perhaps, is one of something new. But edges
+    /// are fetched by polls, which nobody may make while no task is parked on a descriptor. So who looks
+    /// again and again without ever parking is answered by the kernel every [`EXHAUSTED`]th time, or always
+    /// if `exact`.
+    pub fn look(&self, exact: bool) -> Result<bool, Error> {
+        let Locked(state, mode) = *self;
+        let (pd, exhausted) = (state.pd(), state.exhausted(mode));
+        let edge = netpoll().take_edge(pd, mode)?;
+        let looks = exhausted.load(Ordering::Relaxed);
+        let trusted = looks > 1 && !edge && !exact;
+        let ready = !trusted && would_not_block(state.fd.get(), mode);
+        let known = if ready { 0 } else { EXHAUSTED };
+        exhausted.store(if trusted { looks - 1 } else { known }, Ordering::Relaxed);
+        if !ready {
+            netpoll().watch(pd, mode)?; // here, where a system call is no harm
+        }
+        Ok(ready)
+    }
+
+    /// Parks until there is an edge, and uses it up.
+    fn wait(&self) -> Result<(), Error> {
+        let Locked(state, mode) = *self;
+        netpoll().wait(state.pd(), mode)?;
+        state.exhausted(mode).store(0, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Leaves `word` where the next edge finds it. `false`: look again, for there is one, or an error.
+    pub fn enlist(&self, word: WaitWord) -> bool {
+        netpoll().enlist(self.0.pd(), self.1, word) == Ok(true)
+    }
+
+    /// Takes `word` back. `false`: somebody else has taken it.
+    pub fn withdraw(&self, word: WaitWord) -> bool {
+        netpoll().withdraw(self.0.pd(), self.1, word)
+    }
+}
+
+/// poll(2), without waiting.
+fn would_not_block(fd: RawFd, mode: Mode) -> bool {
+    let events = match mode {
+        Mode::Read => PollFlags::IN | PollFlags::RDHUP,
+        Mode::Write => PollFlags::OUT,
+    };
+    let mut fds = [PollFd::new(fd, events)];
+    loop {
+        match ppoll(&mut fds, Some(Timespec::from_nanos(0))) {
+            Ok(ready) => return ready != 0,
+            Err(Errno::EINTR) => {}
+            Err(_) => return true, // then the transfer itself will tell
+        }
+    }
+}
 
 impl Drop for Locked<'_> {
     #[inline]
@@ -111,7 +178,7 @@ impl State {
     }
 
     #[inline]
-    fn exhausted(&self, mode: Mode) -> &AtomicBool {
+    fn exhausted(&self, mode: Mode) -> &AtomicU8 {
         match mode {
             Mode::Read => &self.drained,
             Mode::Write => &self.filled,
@@ -141,8 +208,8 @@ impl Fd {
         state.pd.set(Some(pd));
         state.fd.set(fd);
         state.kind.set(kind);
-        state.drained.store(false, Ordering::Relaxed);
-        state.filled.store(false, Ordering::Relaxed);
+        state.drained.store(0, Ordering::Relaxed);
+        state.filled.store(0, Ordering::Relaxed);
         Ok(Fd(slot))
     }
 
@@ -176,7 +243,7 @@ impl Fd {
         state.mutex.lock::<Parking>(mode)?;
         let _locked = Locked(state, mode);
         let (pd, exhausted) = (state.pd(), state.exhausted(mode));
-        if exhausted.load(Ordering::Relaxed) {
+        if exhausted.load(Ordering::Relaxed) != 0 {
             netpoll().wait(pd, mode)?;
         } else {
             netpoll().reset(pd, mode)?;
@@ -185,28 +252,49 @@ impl Fd {
             match op(state.fd.get()) {
                 Ok(n) => {
                     let short = n < want && n != 0 && state.kind.get().tells(mode);
-                    exhausted.store(short && !pd.hangup_seen(), Ordering::Relaxed);
+                    let known = if short && !pd.hangup_seen() { EXHAUSTED } else { 0 };
+                    exhausted.store(known, Ordering::Relaxed);
                     return Ok(n);
                 }
                 Err(Errno::EAGAIN) => {
-                    exhausted.store(true, Ordering::Relaxed);
+                    exhausted.store(EXHAUSTED, Ordering::Relaxed);
                     netpoll().wait(pd, mode)?;
                 }
                 Err(Errno::EINTR) => {}
                 Err(errno) => {
-                    exhausted.store(false, Ordering::Relaxed);
+                    exhausted.store(0, Ordering::Relaxed);
                     return Err(Error::Os(call, errno));
                 }
             }
         }
     }
 
+    /// Waits for an edge in direction `mode`: for a connect, which the kernel ends with one.
+    pub fn wait_edge(&self, mode: Mode) -> Result<(), Error> {
+        self.lock(mode)?.wait()
+    }
+
     /// Waits until a transfer in direction `mode` may succeed, or would fail.
-    pub fn wait(&self, mode: Mode) -> Result<(), Error> {
+    pub fn ready(&self, mode: Mode) -> Result<(), Error> {
+        let locked = self.lock(mode)?;
+        while !locked.look(false)? {
+            locked.wait()?;
+        }
+        Ok(())
+    }
+
+    /// Waits for the direction's lock.
+    fn lock(&self, mode: Mode) -> Result<Locked<'_>, Error> {
         let state = self.state();
         state.mutex.lock::<Parking>(mode)?;
-        let _locked = Locked(state, mode);
-        Ok(netpoll().wait(state.pd(), mode)?)
+        Ok(Locked(state, mode))
+    }
+
+    /// As [`Fd::lock`], but fails with [`Error::Busy`] where that would wait.
+    pub fn try_lock(&self, mode: Mode) -> Result<Locked<'_>, Error> {
+        let state = self.state();
+        state.mutex.try_lock(mode)?;
+        Ok(Locked(state, mode))
     }
 
     /// Fails as a transfer would that may not begin: closed, or past its deadline.
@@ -313,8 +401,8 @@ mod slots {
                 pd: Cell::new(None),
                 fd: Cell::new(-1),
                 kind: Cell::new(Kind::Other),
-                drained: AtomicBool::new(false),
-                filled: AtomicBool::new(false),
+                drained: AtomicU8::new(0),
+                filled: AtomicU8::new(0),
                 link: Cell::new(None),
             });
             Ok(NonNull::new_unchecked(slot))

@@ -2,6 +2,7 @@
 
 use super::addr::{ToSocketAddrs, each_addr};
 use super::fd::{Fd, Kind};
+use super::pollable::pollable;
 use super::{Error, Shutdown};
 use crate::poll::{Mode, Side};
 use crate::rt::clock::nanotime;
@@ -199,7 +200,7 @@ impl TcpStream {
             stream.set_write_deadline(deadline)?;
         }
         loop {
-            stream.fd.wait(Mode::Write)?;
+            stream.fd.wait_edge(Mode::Write)?;
             if let Some(errno) = stream.fd.call(Call::Getsockopt, sockopt::socket_error)? {
                 return Err(Error::Os(Call::Connect, errno));
             }
@@ -448,3 +449,8 @@ macro_rules! debug_as_number {
 }
 
 debug_as_number! { TcpListener TcpStream }
+
+pollable! {
+    TcpListener: readable;
+    TcpStream: readable writable;
+}
