@@ -2,17 +2,18 @@
 
 use super::waitlist::ClaimWord;
 use crate::poll::{Linux, Netpoll};
-use crate::rt::clock::nanotime;
 use crate::sched::poller::{Runtime, netpoll, netpoll_init};
 use crate::sched::proc::gopark;
 use crate::sched::sema::{Place, semacquire_at, semrelease};
-use crate::sched::yield_now;
 use crate::timer::{NEVER, Timer};
 use core::ptr::NonNull;
 use core::sync::atomic::AtomicU32;
 
+pub(super) use crate::rt::clock::nanotime;
 pub(super) use crate::sched::g::{Gp, WaitReason};
 pub(super) use crate::sched::proc::{getg, goready};
+pub(super) use crate::sched::waiter::{OneOf, WaitWord};
+pub(super) use crate::sched::yield_now;
 
 /// Parks the running task, which is in some list already, and is readied by whoever takes it out.
 /// `release` unlocks that list, from the scheduler's stack: once it has, this frame may be running again.
@@ -83,12 +84,12 @@ impl Claim {
     pub fn park(&self, reason: WaitReason, when: i64, release: impl FnOnce()) -> Wake {
         let this = NonNull::from(self);
         gopark(reason, move |_| {
-            // SAFETY: the frame is there: nobody can claim the task before `release`, but the timer.
-            let armed = when == NEVER || unsafe { Self::arm(this, when) };
+            // SAFETY: the frame is there: nobody readies the task before it has entered.
+            let parked = unsafe { (when == NEVER || Self::arm(this, when)) && this.as_ref().word.enter() };
             // From here on the task may be running, and out of its frame as soon as `release` has
             // unlocked what it asks for first.
             release();
-            armed
+            parked
         });
         let wake = self.word.wake();
         if when != NEVER && matches!(wake, Wake::Claimed(_)) && !netpoll().timers().stop(&self.timer) {
@@ -116,7 +117,7 @@ impl Claim {
                 true
             }
             Err(_) => {
-                // SAFETY: as above; nobody can have claimed it before.
+                // SAFETY: as above. Whoever claimed it before leaves the task to itself.
                 unsafe { this.as_ref() }.word.give_up();
                 false
             }
