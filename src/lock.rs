@@ -186,6 +186,10 @@ mod futex {
 
 #[cfg(loom)]
 mod model {
+    use core::cell::UnsafeCell;
+    use core::ops::{Deref, DerefMut};
+    use loom::sync::MutexGuard;
+
     pub(super) fn hold() {}
 
     pub(super) fn let_go() {}
@@ -196,16 +200,71 @@ mod model {
 
     pub(crate) type Spin<T> = Mutex<T>;
 
-    /// loom's mutex behind the same interface.
-    pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
+    /// loom's mutex behind the same interface. Its guard is kept here, so that [`Mutex::force_unlock`] has
+    /// it.
+    pub(crate) struct Mutex<T> {
+        lock: loom::sync::Mutex<()>,
+        held: UnsafeCell<Option<MutexGuard<'static, ()>>>,
+        value: UnsafeCell<T>,
+    }
+
+    pub(crate) struct Guard<'a, T>(&'a Mutex<T>);
+
+    // SAFETY: all but the lock belongs to who holds that.
+    unsafe impl<T: Send> Sync for Mutex<T> {}
+    // SAFETY: as above.
+    unsafe impl<T: Send> Send for Mutex<T> {}
 
     impl<T> Mutex<T> {
         pub(crate) fn new(value: T) -> Mutex<T> {
-            Mutex(loom::sync::Mutex::new(value))
+            Mutex {
+                lock: loom::sync::Mutex::new(()),
+                held: UnsafeCell::new(None),
+                value: UnsafeCell::new(value),
+            }
         }
 
-        pub(crate) fn lock(&self) -> loom::sync::MutexGuard<'_, T> {
-            self.0.lock().unwrap()
+        pub(crate) fn lock(&self) -> Guard<'_, T> {
+            let held = self.lock.lock().unwrap();
+            // SAFETY: ours now; the guard is dropped before the mutex, by `force_unlock`.
+            unsafe {
+                *self.held.get() =
+                    Some(core::mem::transmute::<MutexGuard<'_, ()>, MutexGuard<'static, ()>>(held));
+            }
+            Guard(self)
+        }
+
+        pub(crate) fn data_ptr(&self) -> *mut T {
+            self.value.get()
+        }
+
+        /// # Safety
+        /// Locked, by a guard that was forgotten.
+        pub(crate) unsafe fn force_unlock(&self) {
+            // SAFETY: the holder's (contract). Taken out first: dropping it lets others in.
+            drop(unsafe { (*self.held.get()).take() });
+        }
+    }
+
+    impl<T> Deref for Guard<'_, T> {
+        type Target = T;
+        fn deref(&self) -> &T {
+            // SAFETY: the lock is held.
+            unsafe { &*self.0.value.get() }
+        }
+    }
+
+    impl<T> DerefMut for Guard<'_, T> {
+        fn deref_mut(&mut self) -> &mut T {
+            // SAFETY: the lock is held.
+            unsafe { &mut *self.0.value.get() }
+        }
+    }
+
+    impl<T> Drop for Guard<'_, T> {
+        fn drop(&mut self) {
+            // SAFETY: locked by `lock`.
+            unsafe { self.0.force_unlock() };
         }
     }
 }

@@ -4,6 +4,9 @@
 //! A handle may be shared by reference between tasks ([`TcpStream::try_clone`] makes another where a
 //! reference does not live long enough). One task may read while another writes; two that read take
 //! turns. Closing, from any task, ends what others have under way with [`Error::Closed`].
+//!
+//! `readable` and `writable` wait without reading or writing: as methods, and as arms of
+//! [`select!`](crate::select) for whatever is [`Pollable`].
 
 pub(crate) mod addr;
 mod builder;
@@ -15,6 +18,7 @@ pub(crate) mod half;
 pub(crate) mod methods;
 mod option;
 mod parse;
+pub(crate) mod pollable;
 mod tcp;
 mod timeout;
 pub(crate) mod transfer;
@@ -27,6 +31,7 @@ pub use builder::TcpBuilder;
 pub use error::Error;
 pub use half::{ReadHalf, WriteHalf};
 pub use option::Keepalive;
+pub use pollable::{Pollable, Source};
 pub use tcp::{TcpListener, TcpStream};
 pub use udp::UdpSocket;
 pub use unix::{UnixDatagram, UnixListener, UnixSeqpacket, UnixSeqpacketListener, UnixStream};

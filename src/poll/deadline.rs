@@ -179,10 +179,10 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
     ///
     /// # Safety
     /// `context` must be what the callback was called with, by this poller, and the call under way.
-    pub unsafe fn wake_on_fire(context: *mut (), waiter: S::Waiter) {
+    pub unsafe fn wake_on_fire(context: *mut (), waiter: impl Into<S::Waiter>) {
         // SAFETY: contract: `expire` above passed a live `Firing` of these types.
         let firing = unsafe { &mut *context.cast::<Firing<'_, K, S>>() };
-        super::WakeList::push(&mut firing.woken.list, waiter);
+        super::WakeList::push(&mut firing.woken.list, waiter.into());
         // Not a parked waiter of a descriptor, but the poll has something to return.
         firing.woken.others = true;
     }

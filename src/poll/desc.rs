@@ -137,6 +137,12 @@ impl PollDesc {
         }
     }
 
+    /// Whether edges of this direction have to be asked for first.
+    #[inline]
+    pub(super) fn unwatched(&self, mode: Mode) -> bool {
+        mode == Mode::Write && self.info.load(SeqCst) & info::OUT_ARMED == 0
+    }
+
     /// Go's `netpollunblock`: leaves `READY` behind for an event, `NIL` otherwise, and returns the
     /// word of the task that must be readied, if one was parked.
     ///

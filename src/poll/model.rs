@@ -25,9 +25,9 @@ fn check(model: impl Fn() + Sync + Send + 'static) {
 
 /// Events wait here in no order with anything else: a real kernel orders more, and hides mistakes.
 #[derive(Default)]
-struct Os {
-    now: core::sync::atomic::AtomicI64,
-    events: std::sync::Mutex<Vec<EpollEvent>>,
+pub(crate) struct Os {
+    pub now: core::sync::atomic::AtomicI64,
+    pub events: std::sync::Mutex<Vec<EpollEvent>>,
     /// The break's edge. A poll that blocks waits for nothing else, unless its delay is `until`.
     edge: Mutex<bool>,
     changed: Condvar,
@@ -96,6 +96,12 @@ impl Kernel for Os {
         // SAFETY: from `map`, with this length, and given up (contract).
         unsafe { dealloc(memory.as_ptr(), layout(len)) };
     }
+}
+
+/// The descriptor in slot `index`, and an event of it: for models of others.
+pub(crate) fn slot<S: Scheduler>(p: &Netpoll<Os, S>, index: u32) -> (&PollDesc, EpollEvent) {
+    let pd = p.cache.get(index).unwrap();
+    (pd, EpollEvent::new(EpollFlags::IN, pd.data()))
 }
 
 fn layout(len: usize) -> Layout {

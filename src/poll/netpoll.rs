@@ -40,7 +40,7 @@ pub struct Netpoll<K: Kernel, S: Scheduler> {
     /// If there is one of these: the latest time it sleeps until (Go: `pollUntil`). [`NEVER`] also while
     /// that is unknown.
     poll_until: AtomicTime,
-    /// Tasks parked here (Go: `netpollWaiters`).
+    /// Tasks parked here (Go: `netpollWaiters`), and words put in by `enlist`.
     pub(super) waiters: AtomicU32,
     /// The errno that ended the poller, or 0.
     pub(super) failed: AtomicI32,
@@ -52,7 +52,7 @@ pub struct Netpoll<K: Kernel, S: Scheduler> {
 /// The woken, and what [`Netpoll::adjust_waiters`] must be told of them.
 pub(super) struct Woken<L> {
     pub list: L,
-    /// Minus the number of descriptors' waiters in the list.
+    /// Minus the number of descriptors' waiters given to the list.
     pub delta: i32,
     /// There are others in it.
     pub others: bool,
@@ -170,7 +170,7 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
         self.counts.read()
     }
 
-    /// Calls `f` with every parked task's word ([`Waiter::into_word`]), and the descriptor and direction it
+    /// Calls `f` with every waiter's word ([`Waiter::into_word`]), and the descriptor and direction it
     /// waits for: for dumps. Takes no lock, so tasks may be woken meanwhile; the word is to be looked at,
     /// and is still the poller's.
     pub fn for_each_waiter(&self, mut f: impl FnMut(usize, RawFd, Mode)) {
@@ -368,7 +368,7 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
     #[inline]
     pub(super) fn wake(&self, task: Option<usize>, woken: &mut Woken<S::List>) {
         if let Some(word) = task {
-            // SAFETY: `unblock` hands out each parked word once, and it came from `into_word` in `block`.
+            // SAFETY: `unblock` hands out each word once; it came from `into_word`, in `block` or `enlist`.
             woken.list.push(unsafe { S::Waiter::from_word(word) });
             woken.delta -= 1;
         }
@@ -448,12 +448,12 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
         }
     }
 
-    /// Whether tasks are parked on descriptors (Go: `netpollAnyWaiters`).
+    /// Whether anything waits for descriptors (Go: `netpollAnyWaiters`).
     pub fn any_waiters(&self) -> bool {
         self.waiters.load(Ordering::SeqCst) != 0
     }
 
-    /// Tasks parked on descriptors.
+    /// Tasks parked on descriptors, and words that [`Netpoll::enlist`] left there.
     pub fn waiters(&self) -> u32 {
         self.waiters.load(Ordering::SeqCst)
     }

@@ -5,6 +5,7 @@ use super::g::{Gp, Status, WaitReason};
 use super::poller::netpoll;
 use super::stack::{Class, Slab};
 use super::state::{self, SCHED};
+use super::waiter::WaitWord;
 use crate::poll::{Mode, Stats};
 use crate::rt::Line;
 use crate::rt::clock::nanotime;
@@ -62,7 +63,7 @@ pub struct Metrics {
     pub retakes: u64,
     /// Threads that run tasks, asleep or not.
     pub threads: u64,
-    /// Tasks parked on descriptors.
+    /// Waits for descriptors: a parked task is one, or, in a `select!`, one for each arm.
     pub waiters: u64,
     /// The poller's counts.
     pub poller: Stats,
@@ -96,15 +97,24 @@ pub fn metrics() -> Metrics {
 pub fn dump_tasks() {
     let now = nanotime();
     netpoll().for_each_waiter(|word, fd, mode| {
-        // SAFETY: the runtime's poller holds words of its tasks, and a `G` is never freed. The word stays
-        // where it is: this is only a look.
-        let g = unsafe { <Gp as crate::poll::Waiter>::from_word(word) };
+        let record = WaitWord::record(word);
+        let g = match record {
+            // Gone, perhaps; but its address still tells on whose stack it lies, or lay.
+            Some(at) => {
+                all().find(|g| g.stack().is_some_and(|s| (s.lo.addr().get()..s.top.addr()).contains(&at)))
+            }
+            // SAFETY: the runtime's poller holds words of its tasks, and a `G` is never freed. The word
+            // stays where it is: this is only a look.
+            None => Some(unsafe { <Gp as crate::poll::Waiter>::from_word(word) }),
+        };
+        let Some(g) = g else { return };
         let what = match mode {
             Mode::Read => "waiting to read fd ",
             Mode::Write => "waiting to write fd ",
         };
         let mut line = Line::urgent();
         let line = line.str("task ").number(g.id()).str(": ").str(what).number(fd as u64);
+        let line = line.str(if record.is_some() { " in select" } else { "" });
         for_ms(line, g, now).end();
     });
     for g in all() {

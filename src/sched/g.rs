@@ -4,7 +4,7 @@ use super::join::JoinWord;
 use super::spare::Linked;
 use super::stack::{Sp, Stack};
 use crate::arch::Context;
-use crate::poll::{Waiter, WakeList};
+use crate::poll::Waiter;
 use crate::timer::Timer;
 use core::cell::{Cell, UnsafeCell};
 use core::fmt;
@@ -261,14 +261,6 @@ impl GQueue {
     /// The tasks in order, without taking them out.
     pub fn iter(&self) -> impl Iterator<Item = Gp> {
         core::iter::successors(self.ends.map(|(head, _)| head), |g| g.schedlink.get())
-    }
-}
-
-/// The woken come back in the order of their events.
-impl WakeList<Gp> for GQueue {
-    #[inline]
-    fn push(&mut self, g: Gp) {
-        self.push_back(g);
     }
 }
 

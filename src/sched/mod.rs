@@ -23,8 +23,8 @@
 //! | `stack.rs`, `overflow.rs` | stacks, and what happens at their end |
 //! | `depth.rs` | how much of them was used |
 //! | `sema.rs` | semaphores that park |
-//! | `poller.rs` | the poller's view of this scheduler, and the one poller |
 //! | `freelist.rs` | slots that are used again and again |
+//! | `poller.rs`, `waiter.rs` | the poller's view of this scheduler and the one poller; the words it holds |
 //! | `dump.rs` | counts, and a list of all tasks |
 //!
 //! Several threads, the monitor and the poller are each reached through a table of functions
@@ -56,6 +56,7 @@ mod state;
 mod sysmon;
 mod task;
 mod threads;
+pub(crate) mod waiter;
 
 pub use blocking::{blocking, syscall};
 pub use dump::{Metrics, dump_tasks, metrics};

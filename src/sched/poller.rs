@@ -4,6 +4,7 @@ use super::g::{GQueue, Gp, WaitReason};
 use super::m::{M, acquirem, getm, releasem};
 use super::proc::{gopark, goready, goready_last, injectglist};
 use super::state::{Poller, monitor, set_poller, threads};
+use super::waiter::WaitWord;
 use crate::poll::{Clock, Linux, Netpoll, Scheduler};
 use crate::rt::clock::nanotime;
 use crate::sys::Errno;
@@ -28,16 +29,18 @@ impl Clock for Vdso {
 pub(crate) type Poll = Netpoll<Linux<Vdso>, Runtime>;
 
 impl Scheduler for Runtime {
-    type Waiter = Gp;
+    type Waiter = WaitWord;
     type List = GQueue;
 
     #[inline]
-    fn park(&self, commit: impl FnOnce(Gp) -> bool) {
-        gopark(WaitReason::IoWait, commit);
+    fn park(&self, commit: impl FnOnce(WaitWord) -> bool) {
+        gopark(WaitReason::IoWait, |g| commit(g.into()));
     }
 
-    fn ready(&self, g: Gp) {
-        goready(g);
+    fn ready(&self, waiter: WaitWord) {
+        if let Some(g) = waiter.claim() {
+            goready(g);
+        }
     }
 
     /// The heap of the running P.

@@ -1,17 +1,18 @@
 //! What this module asks of the scheduler: to park, with or without a deadline, and to ready.
 
 use super::waitlist::ClaimWord;
-use crate::rt::clock::nanotime;
 use crate::sched::poller::{Poll, netpoll, set_timer};
 use crate::sched::proc::gopark;
 use crate::sched::sema::{Place, semacquire_at, semrelease};
-use crate::sched::yield_now;
 use crate::timer::{NEVER, Timer};
 use core::ptr::NonNull;
 use core::sync::atomic::AtomicU32;
 
+pub(super) use crate::rt::clock::nanotime;
 pub(super) use crate::sched::g::{Gp, WaitReason};
 pub(super) use crate::sched::proc::{getg, goready};
+pub(super) use crate::sched::waiter::{OneOf, WaitWord};
+pub(super) use crate::sched::yield_now;
 
 /// Parks the running task, which is in some list already, and is readied by whoever takes it out.
 /// `release` unlocks that list, from the scheduler's stack: once it has, this frame may be running again.
@@ -87,14 +88,16 @@ impl Claim {
                 // timer behind the last.
                 unsafe { set_timer(g, when, Self::fire) }.is_ok()
             };
+            // SAFETY: the frame is there: nobody readies the task before it has entered.
+            let word = unsafe { word.as_ref() };
             if !armed {
-                // SAFETY: the frame is there, for nobody can have claimed the task before `release`.
-                unsafe { word.as_ref() }.give_up();
+                word.give_up(); // whoever claimed it before leaves the task to itself
             }
+            let parked = armed && word.enter();
             // From here on the task may be running, and out of its frame as soon as `release` has
             // unlocked what it asks for first.
             release();
-            armed
+            parked
         });
         let wake = self.word.wake();
         if when != NEVER && matches!(wake, Wake::Claimed(_)) {
