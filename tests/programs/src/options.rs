@@ -256,6 +256,14 @@ fn and_deadline(_: &[&str]) {
     far.set_deadline(Some(past())).unwrap();
     assert_eq!(reader.join(), (Err(Error::TimedOut), Err(Error::TimedOut)));
     assert_eq!(far.write_timeout(), Ok(None));
+    // A call that waits gets a new limit, too.
+    far.set_read_timeout(Some(ms(10_000))).unwrap();
+    let other = dup(&far);
+    let reader = waiting(move || other.read(&mut [0; 8]));
+    let start = Instant::now();
+    far.set_read_timeout(Some(ms(20))).unwrap();
+    assert_eq!(reader.join(), Err(Error::TimedOut));
+    assert!(start.elapsed() >= ms(20));
     // Each direction by itself.
     far.set_read_timeout(Some(ms(15))).unwrap();
     assert_eq!(far.write(b"x"), Err(Error::TimedOut), "the deadline of both is still the writer's");
