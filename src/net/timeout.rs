@@ -17,7 +17,8 @@ use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use core::time::Duration;
 
-/// A descriptor's timeouts. The lock is outside of the descriptor's own.
+/// A descriptor's timeouts. The lock is outside of the descriptor's own, and the only one under which a
+/// deadline is set, and so a task is readied.
 pub(super) struct Timeouts {
     /// Some have been set since the descriptor was made.
     on: AtomicBool,
@@ -54,6 +55,10 @@ fn side(mode: Mode) -> Side {
     }
 }
 
+fn from_now(limit: u32) -> i64 {
+    nanotime() + i64::from(limit) * 1_000_000
+}
+
 impl Timeouts {
     pub const fn new() -> Timeouts {
         let on = AtomicBool::new(false);
@@ -82,7 +87,9 @@ impl Timeouts {
         let mut limits = self.limits.lock();
         self.on.store(true, Ordering::Release);
         limits[mode as usize] = limit;
-        Some(netpoll().set_deadline(pd, side(mode), None).map_err(Error::from))
+        // A call that waits already gets it, too.
+        let at = (limit != 0).then(|| from_now(limit));
+        Some(netpoll().set_deadline(pd, side(mode), at).map_err(Error::from))
     }
 
     /// A deadline of the user's, which ends the limits of its sides.
@@ -128,8 +135,7 @@ fn wait(state: &State, mode: Mode) -> Result<(), Error> {
         let limits = timeouts.limits.lock();
         let limit = limits[mode as usize];
         if limit != 0 && !timeouts.armed[mode as usize].swap(true, Ordering::Relaxed) {
-            let at = nanotime() + i64::from(limit) * 1_000_000;
-            netpoll().set_deadline(pd, side(mode), Some(at))?;
+            netpoll().set_deadline(pd, side(mode), Some(from_now(limit)))?;
         }
     }
     Ok(netpoll().wait(pd, mode)?)

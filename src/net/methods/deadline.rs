@@ -18,7 +18,7 @@ macro_rules! read_deadline {
             /// For how long each receiving call may wait before it fails with [`Error::TimedOut`]; `None`:
             /// without limit. Data that is ready is never refused, and a call that waits in line behind
             /// another has not begun to wait yet. Rounded up to milliseconds. It takes the place of a
-            /// deadline, from the next call on that has to wait, and clears one that has passed.
+            /// deadline, one that has passed too. A call that waits already gets it from now on.
             ///
             /// # Errors
             /// [`Error::Os`] with `EINVAL` if it is zero, as in std; [`Error::Closed`].
@@ -53,7 +53,7 @@ macro_rules! write_deadline {
 
             /// For how long each sending call may wait before it fails with [`Error::TimedOut`]; `None`:
             /// without limit. Where there is room it is never refused. Rounded up to milliseconds. It takes
-            /// the place of a deadline.
+            /// the place of a deadline. A call that waits already gets it from now on.
             ///
             /// # Errors
             /// [`Error::Os`] with `EINVAL` if it is zero, as in std; [`Error::Closed`].

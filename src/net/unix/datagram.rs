@@ -98,7 +98,8 @@ impl UnixDatagram {
         let start = nanotime();
         let mut pause = PAUSE_FIRST;
         loop {
-            // Room in a queue that is not the peer's makes no edge here: not to be waited for.
+            // Room in a queue that is not the peer's makes no edge here, while each try that fails makes
+            // one, as it gives its memory back: whoever waited for edges would spin.
             let sent = self.fd.transfer(Mode::Write, Call::Sendto, 0, |fd| {
                 match socket::sendto(fd, buf, MsgFlags::NOSIGNAL, Some(addr.as_sock())) {
                     Err(Errno::EAGAIN) => Ok(FULL),

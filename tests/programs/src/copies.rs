@@ -9,7 +9,7 @@ use crate::unix::Path;
 use alloc::vec::Vec;
 use core::convert::Infallible;
 use netpoll::io::{
-    BufRead, BufReader, BufWriter, CopyError, ErrorType, PollFd, Read, CopyFrom, Write, copy, copy_counted,
+    BufRead, BufReader, BufWriter, CopyError, CopyFrom, ErrorType, PollFd, Read, Write, copy, copy_counted,
     copy_through, pipe,
 };
 use netpoll::net::{Error, Shutdown, UnixStream};

@@ -171,6 +171,16 @@ fn each_read(_: &[&str]) {
         assert_eq!(far.read(&mut buf), Ok(5));
         assert_eq!(far.peek(&mut buf), Err(Error::TimedOut));
     }
+    // The same where the last read took all it asked for, so that the next need not wait for an edge.
+    for _ in 0..3 {
+        let other = dup(&far);
+        let reader = waiting(move || other.read(&mut [0; 5]));
+        near.write_all(b"exact").unwrap();
+        assert_eq!(reader.join(), Ok(5));
+        sleep(ms(30));
+        near.write_all(b"again").unwrap();
+        assert_eq!(far.read(&mut buf[..5]), Ok(5));
+    }
     // Each call has its own: four of them take longer than one limit.
     let writer = spawn(move || {
         for _ in 0..40 {
@@ -242,14 +252,32 @@ fn and_deadline(_: &[&str]) {
     far.set_read_timeout(Some(ms(10_000))).unwrap();
     let other = dup(&far);
     let reader = waiting(move || (other.read(&mut [0; 8]), other.read(&mut [0; 8])));
+    far.set_write_timeout(Some(ms(10_000))).unwrap();
     far.set_deadline(Some(past())).unwrap();
     assert_eq!(reader.join(), (Err(Error::TimedOut), Err(Error::TimedOut)));
+    assert_eq!(far.write_timeout(), Ok(None));
+    // A call that waits gets a new limit, too.
+    far.set_read_timeout(Some(ms(10_000))).unwrap();
+    let other = dup(&far);
+    let reader = waiting(move || other.read(&mut [0; 8]));
+    let start = Instant::now();
+    far.set_read_timeout(Some(ms(20))).unwrap();
+    assert_eq!(reader.join(), Err(Error::TimedOut));
+    assert!(start.elapsed() >= ms(20));
     // Each direction by itself.
     far.set_read_timeout(Some(ms(15))).unwrap();
     assert_eq!(far.write(b"x"), Err(Error::TimedOut), "the deadline of both is still the writer's");
     far.set_write_deadline(None).unwrap();
     assert_eq!(far.read_timeout(), Ok(Some(ms(15))));
     assert_eq!((far.write(b"x"), far.read(&mut buf)), (Ok(1), Err(Error::TimedOut)));
+    // Without a limit there is no deadline either.
+    far.set_read_deadline(Some(after(ms(10)))).unwrap();
+    far.set_read_timeout(None).unwrap();
+    let other = dup(&far);
+    let reader = waiting(move || other.read(&mut [0; 8]));
+    sleep(ms(20));
+    near.write_all(b"late").unwrap();
+    assert_eq!(reader.join(), Ok(4));
     // Against a storm of deadlines from elsewhere nothing hangs and nothing is lost.
     let other = dup(&far);
     let storm = spawn(move || {

@@ -134,6 +134,12 @@ fn many(_: &[&str]) {
     sleep(ms(1));
     let mut fds = [None];
     assert_eq!(far.recv_fds(&mut [0; 8], &mut fds), Ok(whole(8, 1)));
+    // Never one of the standard numbers, even if they are free: what is printed would go there.
+    near.send_fds(b"datagram", &[near.as_raw_fd()]).unwrap();
+    netpoll::sys::fd::close(0).unwrap();
+    let mut second = [None];
+    assert_eq!(far.recv_fds(&mut [0; 8], &mut second), Ok(whole(8, 1)));
+    assert!(second[0].as_ref().unwrap().as_raw_fd() > 2);
     let copy = fds[0].as_ref().unwrap().try_clone().unwrap();
     assert_ne!(Some(&copy), fds[0].as_ref());
 }
