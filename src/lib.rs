@@ -72,6 +72,8 @@ pub mod runtime;
 #[cfg(all(feature = "rt", not(loom)))]
 mod sched;
 #[cfg(all(feature = "rt", not(loom)))]
+pub mod signal;
+#[cfg(all(feature = "rt", not(loom)))]
 pub mod sync;
 pub mod sys;
 #[cfg(all(feature = "rt", not(loom)))]

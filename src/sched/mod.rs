@@ -16,6 +16,7 @@
 //! | `threads.rs` | what several threads need: starting them, handing over, stealing |
 //! | `sysmon.rs` | the monitor: preemption, and a poll when nobody else polls |
 //! | `blocking.rs` | calls that block their thread |
+//! | `masks.rs` | which signals the threads block |
 //! | `task.rs`, `join.rs`, `scope.rs` | spawn and join |
 //! | `stack.rs`, `overflow.rs` | stacks, and what happens at their end |
 //! | `sema.rs` | semaphores that park |
@@ -30,6 +31,7 @@ mod dump;
 pub(crate) mod g;
 mod join;
 mod m;
+pub(crate) mod masks;
 mod overflow;
 mod p;
 pub(crate) mod poller;

@@ -12,4 +12,5 @@ mod kinds;
 mod net;
 mod print;
 mod sched;
+mod signals;
 mod syscalls;

@@ -23,6 +23,7 @@ mod preempted;
 mod print;
 mod rights;
 mod sched;
+mod signals;
 mod spawn;
 mod stacks;
 mod stream;
@@ -64,6 +65,7 @@ const TOPICS: &[&[Scenario]] = &[
     timers::SCENARIOS,
     asleep::SCENARIOS,
     outside::SCENARIOS,
+    signals::SCENARIOS,
 ];
 
 fn main(env: Env) -> i32 {
