@@ -1,7 +1,8 @@
 //! Signals that tasks receive, ignore and give their usual effect back.
 
 use crate::Scenario;
-use crate::support::{SETTLE, after, errno, error, eventually, join_all, ms, past, waiting};
+use crate::support::{SETTLE, after, errno, error, join_all, ms, past, waiting};
+use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use netpoll::net::Error;
 use netpoll::signal::{self, SIGCHLD, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, Signal, notify};
@@ -295,71 +296,60 @@ fn all_threads(words: &[&str]) {
     join_all(computing.into_iter().chain(calling));
 }
 
-fn join_later(n: u32, f: fn()) -> alloc::vec::Vec<netpoll::JoinHandle<()>> {
+fn join_later(n: u32, f: fn()) -> Vec<netpoll::JoinHandle<()>> {
     (0..n).map(|_| spawn(f)).collect()
 }
 
 /// Prints the threads that run tasks, and receives what the test sends: 40 and 41 to the process, each with
-/// the next value, 50 to single threads, each with the next value of that thread, SIGUSR1 to whomever. Signal
+/// the next value, 50 to single threads, with values that each thread gets once, SIGUSR1 to whomever. Signal
 /// 42, to the process, is the last; its value tells how many went to threads.
 fn from_outside(words: &[&str]) {
     static TOGETHER: AtomicU32 = AtomicU32::new(0);
-    static THREADED: AtomicU32 = AtomicU32::new(0);
-    static DONE: AtomicBool = AtomicBool::new(false);
-    static SEEN: [AtomicU32; 16] = [const { AtomicU32::new(0) }; 16];
+    static RECEIVED: AtomicU32 = AtomicU32::new(0);
+    static SENT: AtomicU32 = AtomicU32::new(u32::MAX);
+    static SEEN: [[AtomicU32; 64]; 8] = [const { [const { AtomicU32::new(0) }; 64] }; 8];
     let threads: u32 = words[0].parse().unwrap();
     let signals = notify(&[SIGUSR1, SIGTERM, rt(40), rt(41), rt(42)]).unwrap();
     let single = notify(&[rt(50)]).unwrap();
-    let computing = (0..threads).map(|_| {
-        spawn(move || {
+    scope(|s| {
+        let tells = || {
             TOGETHER.fetch_add(1, Ordering::SeqCst);
             while TOGETHER.load(Ordering::SeqCst) < threads {
                 core::hint::spin_loop();
             }
             println!("{}", gettid());
-            while !DONE.load(Ordering::SeqCst) {
-                core::hint::spin_loop();
-            }
-        })
-    });
-    let computing: alloc::vec::Vec<_> = computing.collect();
-    let (mut next, mut usr1) = ([0, 0], 0);
-    let to_threads = loop {
-        let info = signals.recv().unwrap();
-        match info.signal.raw() {
-            n @ 40..=41 => {
-                assert_eq!((info.value, info.code), (next[n as usize - 40], -1), "{info:?}");
-                next[n as usize - 40] += 1;
-            }
-            42 => break info.value as u32,
-            _ if info.signal == SIGUSR1 => usr1 += 1,
-            _ => panic!("{info:?}"),
-        }
-    };
-    DONE.store(true, Ordering::SeqCst);
-    join_all(computing);
-    println!("{} {} {usr1}", next[0], next[1]);
-    // Those are each thread's own to read: every thread gets its turn, by calls that block the others.
-    scope(|s| {
+        };
+        let tellers: Vec<_> = (0..threads).map(|_| s.spawn(tells)).collect();
+        tellers.into_iter().for_each(|teller| teller.join());
+        // What is sent to a thread is that thread's to read. As there are always tasks enough, these threads
+        // go on running them, one after the other.
         for _ in 0..2 * threads {
             s.spawn(|| {
-                while THREADED.load(Ordering::SeqCst) < to_threads {
-                    let read = || {
-                        while let Some(info) = single.try_recv().unwrap() {
-                            let seen = &SEEN[info.value as usize >> 16];
-                            assert_eq!(
-                                seen.fetch_add(1, Ordering::SeqCst),
-                                info.value as u32 & 0xffff,
-                                "{info:?}"
-                            );
-                            THREADED.fetch_add(1, Ordering::SeqCst);
-                        }
-                        let _ = nanosleep(&Timespec::from_nanos(200_000), None);
-                    };
-                    blocking(read);
+                while RECEIVED.load(Ordering::SeqCst) != SENT.load(Ordering::SeqCst) {
+                    while let Some(info) = single.try_recv().unwrap() {
+                        let (thread, value) = (info.value as usize >> 16, info.value as usize & 0xffff);
+                        let (seen, bit) = (&SEEN[thread][value / 32], 1 << (value % 32));
+                        assert_eq!(seen.fetch_or(bit, Ordering::SeqCst) & bit, 0, "twice: {info:?}");
+                        RECEIVED.fetch_add(1, Ordering::SeqCst);
+                    }
                 }
             });
         }
-        eventually("the signals of all threads", || THREADED.load(Ordering::SeqCst) == to_threads);
+        println!("ready");
+        let (mut next, mut usr1) = ([0, 0], 0);
+        loop {
+            let info = signals.recv().unwrap();
+            match info.signal.raw() {
+                n @ 40..=41 => {
+                    assert_eq!((info.value, info.code), (next[n as usize - 40], -1), "{info:?}");
+                    next[n as usize - 40] += 1;
+                }
+                42 => break SENT.store(info.value as u32, Ordering::SeqCst),
+                _ if info.signal == SIGUSR1 => usr1 += 1,
+                _ => panic!("{info:?}"),
+            }
+        }
+        println!("{} {} {usr1}", next[0], next[1]);
     });
+    core::mem::forget(signals); // a SIGUSR1 that waits with its thread would end the program
 }
