@@ -15,6 +15,7 @@ mod crowds;
 mod deadlines;
 mod env;
 mod heap;
+mod inherited;
 mod listener;
 mod options;
 mod outside;
@@ -73,6 +74,7 @@ fn main(env: Env) -> i32 {
     let (name, words) = match words.split_first() {
         None => return env::tell(env), // run without any argument: there may be no name to ask for
         Some((&"env", _)) => return env::tell(env),
+        Some((&"inherited", words)) => return inherited::tell(env, words),
         Some((&"main_returns", words)) => return sched::main_returns(words),
         Some((&name, words)) => (name, words),
     };
