@@ -36,6 +36,7 @@
 //! | who | uses |
 //! |---|---|
 //! | a freestanding program | [`entry!`], [`spawn`], [`net`], [`io`], [`time`], [`println!`], [`rt::Env`] |
+//! | whom others may end or notify | [`signal`] |
 //! | its tasks among themselves | [`scope`], [`sync`], [`select!`], [`blocking`], [`yield_now`] |
 //! | whoever looks into it | [`runtime`] |
 //! | one without tasks | [`start!`], [`sys`] |
@@ -49,7 +50,8 @@
 //! # What it rests on
 //! Linux on x86_64, Rust 1.88. The runtime allocates by `mmap` only, and a program has no thread-local
 //! storage, no libc and no unwinding: a panic ends the process. Of signals the runtime takes SIGSEGV (the
-//! end of a stack), SIGPIPE (ignored), and, with preemption, SIGURG and SIGQUIT.
+//! end of a stack), SIGPIPE (ignored), and, with preemption, SIGURG and SIGQUIT; [`signal`] tells which a
+//! program may have.
 #![cfg_attr(not(any(test, loom)), no_std)]
 
 #[path = "../arch/mod.rs"]

@@ -146,8 +146,8 @@ fn refuse(set: SigSet, busy: SigSet) -> Result<(), Errno> {
     if set.intersection(busy).is_empty() { Ok(()) } else { Err(Errno::EBUSY) }
 }
 
-/// Makes `signal` do nothing at all, and forgets those that are waiting. While there is a [`Signals`] for it, it is received all the
-/// same. Children leave no status behind while SIGCHLD is ignored.
+/// Makes `signal` do nothing at all, and forgets those that are waiting. While there is a [`Signals`] for it,
+/// it is received all the same. Children leave no status behind while SIGCHLD is ignored.
 ///
 /// # Errors
 /// `EINVAL` for SIGKILL and SIGSTOP, `EBUSY` for SIGURG, SIGSEGV and SIGSTKFLT.
@@ -193,8 +193,8 @@ pub struct Info {
     /// Why it was sent: 0 by `kill(2)` (`SI_USER`), below 0 by other senders (`SI_QUEUE`, `SI_TKILL`), above
     /// by the kernel, by kind of signal (`CLD_EXITED`). See `sigaction(2)`.
     pub code: i32,
-    /// The process that sent it, or the child of a SIGCHLD; 0 if the kernel did, or one that is not to be seen
-    /// from here (another PID namespace).
+    /// The process that sent it, or the child of a SIGCHLD; 0 if it was the kernel, or a process of another
+    /// PID namespace, which is not to be seen from here.
     pub pid: i32,
     /// That process's user.
     pub uid: u32,

@@ -57,7 +57,7 @@ fn signals_at_random_to_the_process_and_its_threads() {
             let to_thread =
                 |signal: i32| unsafe { libc::syscall(libc::SYS_tgkill, pid, tids[thread], signal) };
             match random >> 8 & 7 {
-                0 | 1 | 2 => {
+                0..=2 => {
                     let which = (random >> 16 & 1) as usize;
                     queue(pid, None, 40 + which as i32, next[which]);
                     next[which] += 1;

@@ -3,8 +3,8 @@
 //! HTTP/1.1 without libc, std or an allocator: a task for each connection, written as if it were alone.
 //!
 //! If a service manager has opened a socket for it (`LISTEN_FDS`) it serves that and not ADDR. SIGTERM and
-//! SIGINT end it with status 0: it accepts nothing more, answers the requests that have begun, for which there is the
-//! time of `--timeout`, and a second signal ends it at once.
+//! SIGINT end it with status 0: it accepts nothing more and answers the requests that have begun, for which
+//! they have the time of `--timeout`; a second signal ends it at once.
 //!
 //! | file | what |
 //! |---|---|
