@@ -24,8 +24,9 @@
 //! not print the tasks and end the program. SIGPIPE is ignored, and [`reset`] gives it back its usual effect;
 //! it goes to the thread that has written, so nobody could receive it.
 //!
-//! Handlers that a program installs by itself ([`crate::sys::signal`]) must block SIGSTKFLT while they run,
-//! and threads that it makes by itself ([`crate::arch`]) must block what it wants to be notified of.
+//! Handlers that a program installs by itself ([`crate::sys::signal`]) must block SIGSTKFLT while they run;
+//! otherwise no thread may block it ([`notify`] would wait for that thread). Threads that a program makes by
+//! itself ([`crate::arch`]) must block what it wants to be notified of.
 
 use crate::lock::Mutex;
 use crate::net::Error;
