@@ -63,7 +63,8 @@ static_assertions::const_assert_eq!(memoffset::offset_of!(M, this), 0);
 static_assertions::const_assert_eq!(memoffset::offset_of!(M, locks), 8);
 
 // SAFETY: the cells of an M belong to its thread, or, while it is in the list of idle threads, to
-// whoever takes it out (`startm`); `getm` gives a thread its own only. `alllink` belongs to the lock of `masks`.
+// whoever takes it out (`startm`); `getm` gives a thread its own only. `alllink` is under the lock of
+// `masks`.
 unsafe impl Sync for M {}
 
 /// Called on `g0` with the task that has left; `false` means it goes on at once.

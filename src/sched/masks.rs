@@ -8,8 +8,8 @@
 //! the lock, hence while no change is under way.
 //!
 //! That holds as long as the handler never interrupts another one, which at its own return would put its
-//! own, older context in force: the others block it ([`HANDLERS_BLOCK`]), but for that of SIGSEGV, behind which
-//! the program ends.
+//! own, older context in force: the others block it ([`HANDLERS_BLOCK`]), but for that of SIGSEGV, behind
+//! which the program ends.
 //!
 //! # Lock
 //! `THREADS`, the innermost, is held while all threads answer. The handler takes no lock, and a thread that

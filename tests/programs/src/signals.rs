@@ -258,7 +258,8 @@ fn crowd(n: u32) {
 
 /// Each task is notified of a signal of its own, sends it to the process, receives it and is notified no
 /// more, again and again, while threads are made and others are preempted. A thread that did not block it
-/// would end the program.
+/// would end the program. Mutations seen to: no signal to the threads; `HANDLERS_BLOCK` empty; a thread made
+/// beside the lock.
 fn all_threads(words: &[&str]) {
     static DONE: AtomicBool = AtomicBool::new(false);
     let threads: u32 = words[0].parse().unwrap();
