@@ -37,6 +37,7 @@
 //! |---|---|
 //! | a freestanding program | [`entry!`], [`spawn`], [`net`], [`io`], [`time`], [`println!`], [`rt::Env`] |
 //! | its tasks among themselves | [`scope`], [`sync`], [`select!`], [`syscall()`], [`blocking`], [`yield_now`] |
+//! | whom others may end or notify | [`signal`] |
 //! | whoever looks into it | [`runtime`] |
 //! | one without tasks | [`start!`], [`sys`] |
 //! | a scheduler of its own | [`poll::Netpoll`] behind [`poll::Scheduler`], perhaps [`arch::Context`]; `default-features = false` |
@@ -49,7 +50,8 @@
 //! # What it rests on
 //! Linux on x86_64, Rust 1.88. The runtime allocates by `mmap` only, and a program has no thread-local
 //! storage, no libc and no unwinding: a panic ends the process. Of signals the runtime takes SIGSEGV (the
-//! end of a stack), SIGPIPE (ignored), and, with preemption, SIGURG and SIGQUIT.
+//! end of a stack), SIGPIPE (ignored), and, with preemption, SIGURG and SIGQUIT; [`signal`] tells which a
+//! program may have.
 #![cfg_attr(not(any(test, loom)), no_std)]
 
 #[path = "../arch/mod.rs"]
@@ -71,6 +73,8 @@ pub mod rt;
 pub mod runtime;
 #[cfg(all(feature = "rt", not(loom)))]
 mod sched;
+#[cfg(all(feature = "rt", not(loom)))]
+pub mod signal;
 #[cfg(all(feature = "rt", not(loom)))]
 pub mod sync;
 pub mod sys;

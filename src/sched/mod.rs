@@ -18,6 +18,7 @@
 //! | `sysmon.rs` | the monitor: preemption, and a poll when nobody else polls |
 //! | `blocking.rs` | calls that block their thread, or may |
 //! | `retake.rs` | what the monitor does about those that do, and how often it looks |
+//! | `masks.rs` | which signals the threads block |
 //! | `task.rs`, `join.rs`, `scope.rs` | spawn and join |
 //! | `life.rs`, `spare.rs` | what a task is given and leaves; spare blocks and stacks |
 //! | `stack.rs`, `overflow.rs` | stacks, and what happens at their end |
@@ -38,6 +39,7 @@ pub(crate) mod g;
 mod join;
 mod life;
 mod m;
+pub(crate) mod masks;
 mod overflow;
 mod owner;
 pub(crate) mod p;

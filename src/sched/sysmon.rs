@@ -9,6 +9,7 @@
 use super::dump::{count, on_quit};
 use super::g::{Gp, Status};
 use super::m::{After, M, acquirem, getm};
+use super::masks::HANDLERS_BLOCK;
 use super::proc::{globrunqput, mcall, running_on, wakep};
 use super::retake::{Pace, SHORT, retake};
 use super::schedule;
@@ -18,7 +19,7 @@ use crate::arch;
 use crate::rt::clock::nanotime;
 use crate::sys::futex::{Scope, futex_wait, futex_wake};
 use crate::sys::process::getpid;
-use crate::sys::signal::{SIGQUIT, SIGURG, SaFlags, SigSet, Sigaction, Siginfo, rt_sigaction, tgkill};
+use crate::sys::signal::{SIGQUIT, SIGURG, SaFlags, Sigaction, Siginfo, rt_sigaction, tgkill};
 use crate::sys::thread::prctl_set_timerslack;
 use crate::sys::time::{Timespec, nanosleep};
 use core::ffi::c_void;
@@ -66,11 +67,11 @@ fn start() {
     arch::preempt_init(preempted);
     // Restarting: a preempted task must not see EINTR from a call that blocks its thread.
     let flags = SaFlags::SIGINFO | SaFlags::ONSTACK | SaFlags::RESTART;
-    let handler = Sigaction::handler(on_preempt, arch::rt_sigreturn, flags, SigSet::EMPTY);
+    let handler = Sigaction::handler(on_preempt, arch::rt_sigreturn, flags, HANDLERS_BLOCK);
     // SAFETY: the handler is async-signal-safe; SIGURG is ignored by default, and nobody else's in a
     // freestanding program.
     let handled = unsafe { rt_sigaction(SIGURG, Some(&handler)) };
-    let quit = Sigaction::handler(on_quit, arch::rt_sigreturn, flags, SigSet::EMPTY);
+    let quit = Sigaction::handler(on_quit, arch::rt_sigreturn, flags, HANDLERS_BLOCK);
     // SAFETY: as above, and SIGQUIT would end the program anyway.
     let _ = unsafe { rt_sigaction(SIGQUIT, Some(&quit)) };
     if handled.is_err() || M::spawn_monitor(monitor).is_err() {

@@ -13,6 +13,7 @@ mod life;
 mod outside;
 mod parallel;
 mod preempted;
+mod signals;
 mod syscalls;
 mod timers;
 
