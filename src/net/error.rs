@@ -24,8 +24,14 @@ pub enum Error {
     UnexpectedEof,
     /// The kernel took nothing of what was to be written (`write_all`).
     WriteZero,
-    /// No address, or one that is no `ADDRESS:PORT`.
+    /// No address, or something that is no `ADDRESS:PORT` and, for a peer, no `HOST:PORT`.
     InvalidAddress,
+    /// A name that does not exist, or has no addresses.
+    HostNotFound,
+    /// No name server answered in time.
+    NoAnswer,
+    /// The name server that answered could not tell, or sent something broken (SERVFAIL, REFUSED).
+    ServerFailed,
 }
 
 // What transfers return comes back in two registers.
@@ -52,6 +58,9 @@ impl Error {
             Error::UnexpectedEof => "unexpected end of the stream",
             Error::WriteZero => "nothing was written",
             Error::InvalidAddress => "not an ADDRESS:PORT",
+            Error::HostNotFound => "no such host",
+            Error::NoAnswer => "no answer from a name server",
+            Error::ServerFailed => "name server failed",
             Error::Os(call, errno) => return [call.name(), ": ", errno.name().unwrap_or("unknown error")],
         };
         [text, "", ""]
@@ -74,6 +83,8 @@ impl embedded_io::Error for Error {
             Error::Closed => Kind::NotConnected,
             Error::WriteZero => Kind::WriteZero,
             Error::InvalidAddress => Kind::InvalidInput,
+            Error::HostNotFound => Kind::NotFound,
+            Error::NoAnswer => Kind::TimedOut,
             Error::Os(_, errno) => match *errno {
                 Errno::ECONNRESET => Kind::ConnectionReset,
                 Errno::ECONNREFUSED => Kind::ConnectionRefused,
