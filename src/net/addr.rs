@@ -1,6 +1,6 @@
 //! What can be connected and bound to.
 
-use super::{Error, parse};
+use super::{Addrs, Error, parse};
 use crate::sys::sockaddr::SockAddr;
 use crate::sys::{Call, Errno};
 use core::ffi::CStr;
@@ -73,6 +73,13 @@ impl<'a> ToSocketAddrs for &'a [SocketAddr] {
     type Iter = core::iter::Copied<core::slice::Iter<'a, SocketAddr>>;
     fn to_socket_addrs(&self) -> Result<Self::Iter, Error> {
         Ok(self.iter().copied())
+    }
+}
+
+impl ToSocketAddrs for Addrs {
+    type Iter = <Addrs as IntoIterator>::IntoIter;
+    fn to_socket_addrs(&self) -> Result<Self::Iter, Error> {
+        Ok((*self).into_iter())
     }
 }
 

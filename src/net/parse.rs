@@ -150,11 +150,14 @@ pub(super) fn number(text: &[u8]) -> Option<u32> {
     text.0.is_empty().then_some(number)
 }
 
-/// `HOST:PORT`, cut at the last colon. What is no address before it may be a name.
+/// `HOST:PORT` or `[V6]:PORT`. What is no address before the port may be a name.
 pub(super) fn host_port(text: &[u8]) -> Option<(&[u8], u16)> {
     let colon = text.iter().rposition(|byte| *byte == b':')?;
     let (host, port) = text.split_at_checked(colon)?;
-    Some((host, Text(port).port()?))
+    let bare = host.strip_prefix(b"[").and_then(|host| host.strip_suffix(b"]"));
+    let host = bare.unwrap_or(host);
+    // A colon within would make two ports of it.
+    (host.contains(&b':') == bare.is_some()).then_some((host, Text(port).port()?))
 }
 
 #[cfg(test)]
@@ -232,9 +235,12 @@ mod tests {
     #[test]
     fn hosts_and_ports() {
         assert_eq!(host_port(b"a.b:80"), Some((&b"a.b"[..], 80)));
-        assert_eq!(host_port(b"a:b:65535"), Some((&b"a:b"[..], 65535)));
+        assert_eq!(host_port(b"[::1%x]:65535"), Some((&b"::1%x"[..], 65535)));
         assert_eq!(host_port(b":1"), Some((&b""[..], 1)));
-        for bad in ["", "a", "a:", "a:65536", "a:http", "a:-1", "a:80 "] {
+        for bad in [
+            "", "a", "a:", "a:65536", "a:http", "a:-1", "a:80 ", "::1:80", "a:b:80", "[a]:80", "[::1:80",
+            "[]:80",
+        ] {
             assert_eq!(host_port(bad.as_bytes()), None, "{bad}");
         }
     }

@@ -14,7 +14,7 @@ macro_rules! calls {
         impl Call {
             /// The name, as in the manual.
             pub fn name(self) -> &'static str {
-                word(NAMES, self as usize).unwrap_or_default()
+                word(NAMES, b' ', self as usize).unwrap_or_default()
             }
         }
 

@@ -9,6 +9,7 @@ mod descriptors;
 mod env;
 mod fallbacks;
 mod kinds;
+mod names;
 mod net;
 mod print;
 mod sched;

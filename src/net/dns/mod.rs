@@ -129,8 +129,7 @@ impl<'a> Resolver<'a> {
     /// IPv6.
     fn find(&self, host: &[u8], port: u16, hurry: bool) -> Result<Addrs, Error> {
         let mut found = Addrs::new();
-        let bare = host.strip_prefix(b"[").and_then(|host| host.strip_suffix(b"]"));
-        if let Some(addr) = parse::ip(bare.unwrap_or(host), port) {
+        if let Some(addr) = parse::ip(host, port) {
             found.push(addr);
             return Ok(found);
         }

@@ -16,6 +16,7 @@ mod deadlines;
 mod env;
 mod heap;
 mod listener;
+mod names;
 mod options;
 mod outside;
 mod parallel;
@@ -57,6 +58,7 @@ const TOPICS: &[&[Scenario]] = &[
     unix::SCENARIOS,
     rights::SCENARIOS,
     udp::SCENARIOS,
+    names::SCENARIOS,
     any::SCENARIOS,
     crowds::SCENARIOS,
     parallel::SCENARIOS,
