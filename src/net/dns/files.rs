@@ -4,8 +4,8 @@
 //! changed. Neither need be there.
 
 use super::super::{Error, parse};
-use super::Addrs;
 use super::message::Name;
+use super::{Addrs, address};
 use crate::blocking;
 use crate::io::OwnedFd;
 use crate::sys::fd::{OFlags, read};
@@ -114,7 +114,7 @@ fn host_line(line: &[u8], host: &[u8], port: u16) -> Option<SocketAddr> {
     let mut words = words(line.split(|byte| *byte == b'#').next()?);
     let addr = words.next()?;
     let same = |name: &[u8]| name.strip_suffix(b".").unwrap_or(name).eq_ignore_ascii_case(host);
-    if words.any(same) { parse::ip(addr, port) } else { None }
+    if words.any(same) { address(addr, port) } else { None }
 }
 
 /// What resolv.conf says.
@@ -169,7 +169,7 @@ impl Conf {
         let mut words = words(line);
         match words.next() {
             Some(b"nameserver") => {
-                if let Some(addr) = words.next().and_then(|addr| parse::ip(addr, port))
+                if let Some(addr) = words.next().and_then(|addr| address(addr, port))
                     && let Some(place) = self.servers.get_mut(self.count)
                 {
                     *place = addr;
@@ -263,8 +263,8 @@ mod tests {
     #[test]
     fn servers() {
         let text = "nameserver 10.0.0.1 # first\n#nameserver 9.9.9.9\n;nameserver 9.9.9.9\nnameserver\n\
-             nameserver x\n\tnameserver\tfe80::1%7\nnameserver ::1\nnameserver 10.0.0.4\n nameservers 9.9.9.9";
-        let expected = ["10.0.0.1:53", "[fe80::1%7]:53", "[::1]:53"].map(|text| text.parse().unwrap());
+             nameserver x\n\tnameserver\tfe80::1%lo\nnameserver ::1\nnameserver 10.0.0.4\n nameservers 9.9.9.9";
+        let expected = ["10.0.0.1:53", "[fe80::1%1]:53", "[::1]:53"].map(|text| text.parse().unwrap());
         assert_eq!(conf(text).servers(), expected);
     }
 

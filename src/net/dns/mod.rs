@@ -2,7 +2,7 @@
 //!
 //! A lookup goes through these, and the first that knows the name answers:
 //!
-//! 1. an IP address is itself, `fe80::1%2` included; nobody is asked;
+//! 1. an IP address is itself, `fe80::1%eth0` included; nobody is asked;
 //! 2. names under `.onion` and `.invalid` are none (RFC 7686, RFC 6761);
 //! 3. `/etc/hosts`, all lines with the name;
 //! 4. `localhost`, and what is under it, is this machine (RFC 6761);
@@ -26,7 +26,9 @@ pub use addrs::Addrs;
 pub(super) use addrs::MAX_ADDRS;
 
 use super::{Error, TcpStream, ToSocketAddrs, parse, race};
+use crate::io::OwnedFd;
 use crate::sys::RawFd;
+use crate::sys::socket::{Family, IF_NAME, SocketFlags, SocketType, ioctl_siocgifindex, socket};
 use crate::time::Instant;
 use ask::Asker;
 use core::ffi::CStr;
@@ -129,7 +131,7 @@ impl<'a> Resolver<'a> {
     /// IPv6.
     fn find(&self, host: &[u8], port: u16, hurry: bool) -> Result<Addrs, Error> {
         let mut found = Addrs::new();
-        if let Some(addr) = parse::ip(host, port) {
+        if let Some(addr) = address(host, port) {
             found.push(addr);
             return Ok(found);
         }
@@ -179,6 +181,24 @@ fn search(asker: &Asker, host: &[u8], whole: Name, rooted: bool, found: &mut Add
     if first { Err(Error::HostNotFound) } else { asker.ask(&whole, found) }
 }
 
+/// An IP address, whose scope may be a number or the name of a device (`fe80::1%eth0`).
+fn address(text: &[u8], port: u16) -> Option<SocketAddr> {
+    if let Some(addr) = parse::ip(text, port) {
+        return Some(addr);
+    }
+    let (ip, device) = text.split_at(text.iter().position(|byte| *byte == b'%')?);
+    let mut name = [0; IF_NAME];
+    let device = device.get(1..)?;
+    name.get_mut(..IF_NAME - 1)?.get_mut(..device.len())?.copy_from_slice(device);
+    let SocketAddr::V6(mut addr) = parse::ip(ip, port)? else { return None };
+    // SAFETY: just opened.
+    let socket = unsafe {
+        OwnedFd::from_raw_fd(socket(Family::UNIX, SocketType::DGRAM, SocketFlags::CLOEXEC, 0).ok()?)
+    };
+    addr.set_scope_id(ioctl_siocgifindex(socket.as_raw_fd(), name).ok()?);
+    Some(addr.into())
+}
+
 /// Whether `host` is `domain`, or in it.
 fn is_under(host: &[u8], domain: &[u8]) -> bool {
     host.len().checked_sub(domain.len()).is_some_and(|start| {
@@ -189,7 +209,20 @@ fn is_under(host: &[u8], domain: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::is_under;
+    use super::{address, is_under};
+
+    #[test]
+    fn scopes_have_numbers_or_names() {
+        // The loopback is the first device of every namespace.
+        for text in ["fe80::1%lo", "fe80::1%1"] {
+            assert_eq!(address(text.as_bytes(), 7), "[fe80::1%1]:7".parse().ok(), "{text}");
+        }
+        for bad in
+            ["fe80::1%", "fe80::1%nodevice", "127.0.0.1%lo", "fe80::1%lo%lo", "%lo", "::1%aaaaaaaaaaaaaaaa"]
+        {
+            assert_eq!(address(bad.as_bytes(), 7), None, "{bad}");
+        }
+    }
 
     #[test]
     fn domains() {

@@ -130,6 +130,7 @@ fn files_and_what_needs_nobody() {
         ("localhost", "127.0.0.1"),
         ("a.LOCALHOST.", "::1 127.0.0.1"),
         ("10.9.9.9", "10.9.9.9"),
+        ("fe80::1%lo", "fe80::1%1"),
         ("fe80::1%3", "fe80::1%3"),
         ("10.9.9.999", "!not an ADDRESS:PORT"),
         ("a.onion", "!no such host"),
@@ -421,23 +422,19 @@ fn servers_in_turns() {
 
 #[test]
 fn a_deadline_ends_the_lookup() {
-    let server = serve(&[HERE], |asked| if asked.tcp { vec![] } else { now(asked.reply(TRUNCATED, &[])) });
     let silent = serve(&[HERE], |_| vec![]);
-    let tcp = serve(&[HERE], |asked| match asked.tcp {
-        true => vec![(ms(3000), vec![])],
+    let slow = serve(&[HERE], |asked| match asked.tcp {
+        true => vec![(ms(500), asked.address(1))],
         false => now(asked.reply(TRUNCATED, &[])),
     });
-    drop(server);
-    for server in [&silent, &tcp] {
+    for server in [&silent, &slow] {
         let conf = format!("nameserver {HERE}");
-        let found =
-            ask(Profile::Release, "resolve", "", &conf, server.port, 150, &["name.test", "late.test"]);
+        let names = ["name.test", "late.test"];
+        let found = ask(Profile::Release, "resolve", "", &conf, server.port, 150, &names);
         assert_eq!((&*found[0].what, &*found[1].what), ("!deadline passed", "!deadline passed"));
         assert!(found[0].took >= ms(140) && found[0].took < ms(1000), "{found:?}");
-        assert!(
-            found[1].took < ms(100) && server.names().iter().all(|name| name == "name.test"),
-            "{found:?}"
-        );
+        assert!(found[1].took < ms(100), "{found:?}");
+        assert!(server.names().iter().all(|name| name == "name.test"));
     }
 }
 
@@ -446,7 +443,7 @@ fn a_deadline_ends_the_lookup() {
 fn noise() {
     let state = AtomicU32::new(1);
     let server = serve(&[HERE], move |asked| {
-        let mut random = || {
+        let random = || {
             let next = state.load(Ordering::Relaxed).wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             state.store(next, Ordering::Relaxed);
             next >> 16

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 pub const A: u16 = 1;
 pub const CNAME: u16 = 5;
@@ -27,7 +27,6 @@ pub struct Asked {
     /// Of the server, and of who asked.
     pub server: IpAddr,
     pub from: SocketAddr,
-    pub at: Instant,
     pub query: Vec<u8>,
 }
 
@@ -105,7 +104,7 @@ pub fn serve(addrs: &[&str], script: impl Fn(&Asked) -> Vec<Reply> + Send + Sync
         let log: Arc<Mutex<Vec<Asked>>> = Arc::clone(&log);
         Arc::new(move |query: Vec<u8>, tcp, server: SocketAddr, from| {
             let (name, kind) = question(&query);
-            let asked = Asked { name, kind, tcp, server: server.ip(), from, at: Instant::now(), query };
+            let asked = Asked { name, kind, tcp, server: server.ip(), from, query };
             log.lock().unwrap().push(asked.clone());
             script(&asked)
         })
