@@ -154,10 +154,12 @@ pub(super) fn number(text: &[u8]) -> Option<u32> {
 pub(super) fn host_port(text: &[u8]) -> Option<(&[u8], u16)> {
     let colon = text.iter().rposition(|byte| *byte == b':')?;
     let (host, port) = text.split_at_checked(colon)?;
-    let bare = host.strip_prefix(b"[").and_then(|host| host.strip_suffix(b"]"));
-    let host = bare.unwrap_or(host);
+    let (host, bare) = match host {
+        [b'[', host @ .., b']'] => (host, true),
+        host => (host, false),
+    };
     // A colon within would make two ports of it.
-    (host.contains(&b':') == bare.is_some()).then_some((host, Text(port).port()?))
+    (host.contains(&b':') == bare).then_some((host, Text(port).port()?))
 }
 
 #[cfg(test)]

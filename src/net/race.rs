@@ -7,8 +7,8 @@ use super::dns::{Addrs, MAX_ADDRS};
 use super::fd::{Fd, Kind};
 use super::{Error, TcpStream};
 use crate::sync::{Condvar, Mutex};
-use crate::sys::RawFd;
 use crate::sys::socket::SocketType;
+use crate::sys::{Errno, RawFd};
 use crate::time::Instant;
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -22,15 +22,21 @@ struct State {
     won: Option<usize>,
     running: usize,
     failed: usize,
-    /// Why the first of them failed that did.
+    /// Why the first of them failed that did, but for [`no_way`].
     first: Option<Error>,
+}
+
+/// Whether this machine has no way to such an address, which most have not for IPv6: it says less than whatever
+/// happened to the others.
+fn no_way(e: Error) -> bool {
+    matches!(e.errno(), Some(Errno::ENETUNREACH | Errno::EAFNOSUPPORT | Errno::EADDRNOTAVAIL))
 }
 
 /// A connection to one of `addrs`, until `deadline`; `prepare` sets each socket up. One task for each address that does not
 /// answer at once. When this returns they have ended, and all sockets but the connection's are closed.
 ///
 /// # Errors
-/// What went wrong first, if all fail; [`Error::InvalidAddress`] if there is nothing to try.
+/// What went wrong first that tells something, if all fail; [`Error::InvalidAddress`] if there is nothing to try.
 pub(super) fn connect(
     addrs: &Addrs,
     deadline: Option<Instant>,
@@ -104,6 +110,8 @@ pub(super) fn connect(
 impl State {
     fn fail(&mut self, e: Error) {
         self.failed += 1;
-        self.first = self.first.or(Some(e));
+        if self.first.is_none_or(no_way) {
+            self.first = Some(e);
+        }
     }
 }

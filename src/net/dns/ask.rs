@@ -58,8 +58,9 @@ impl Asker<'_> {
         let servers = self.conf.servers();
         let first = if self.conf.rotate { random()? as usize } else { 0 };
         let mut failure = Error::NoAnswer;
-        for round in 0..self.conf.attempts * servers.len() {
-            let Some(server) = servers.get((first + round) % servers.len()) else { break };
+        // Without a panic in it, which would bring its formatting along: there is one server at least.
+        let in_turns = servers.iter().cycle().skip(first % servers.len().max(1));
+        for server in in_turns.take(self.conf.attempts * servers.len()) {
             if let Err(e) = self.round(server, name, &mut questions, found) {
                 match e {
                     Error::NoAnswer | Error::ServerFailed => failure = e,
@@ -87,10 +88,11 @@ impl Asker<'_> {
     ) -> Result<(), Error> {
         let mut until = self.limit(self.conf.timeout);
         let mut outcome = Ok(());
+        let mut answer = [0; ANSWER];
         if self.conf.use_vc {
             for question in questions.iter_mut().filter(|question| question.open) {
                 question.id = random()?;
-                let said = self.over_tcp(server, name, question, until, found)?;
+                let said = self.over_tcp(server, name, question, until, &mut answer, found)?;
                 outcome = outcome.and(question.take(said));
             }
             return outcome;
@@ -103,7 +105,6 @@ impl Asker<'_> {
             question.waits = true;
             self.trouble(socket.send(name.query(question.id, question.kind, &mut buf)))?;
         }
-        let mut answer = [0; ANSWER];
         socket.set_deadline(Side::Read, Some(until))?;
         while questions.iter().any(|question| question.waits) {
             let n = self.trouble(socket.recv(&mut answer))?;
@@ -116,7 +117,7 @@ impl Asker<'_> {
             question.waits = false;
             let mut said = take(name, message, question.kind, true, self.port, found);
             if said == Answer::Truncated {
-                said = self.over_tcp(server, name, question, until, found)?;
+                said = self.over_tcp(server, name, question, until, &mut answer, found)?;
             }
             outcome = outcome.and(question.take(said));
             if self.hurry && question.kind == Kind::A && said == Answer::Addresses {
@@ -134,12 +135,12 @@ impl Asker<'_> {
         name: &Name,
         question: &Question,
         until: Instant,
+        answer: &mut [u8],
         found: &mut Addrs,
     ) -> Result<Answer, Error> {
         let mut buf = [0; MAX_QUERY];
         let query = name.query(question.id, question.kind, &mut buf);
-        let mut answer = [0; ANSWER];
-        let (message, whole) = self.trouble(exchange(server, query, until, &mut answer))?;
+        let (message, whole) = self.trouble(exchange(server, query, until, answer))?;
         if !name.is_answered_by(message, question.id, question.kind) {
             return Ok(Answer::Failed);
         }

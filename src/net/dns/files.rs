@@ -4,7 +4,7 @@
 //! changed. Neither need be there.
 
 use super::super::{Error, parse};
-use super::message::Name;
+use super::message::{self, Name};
 use super::{Addrs, address};
 use crate::blocking;
 use crate::io::OwnedFd;
@@ -24,7 +24,7 @@ const SEARCH: usize = 256;
 
 /// Calls `each` with the lines of the file at `path`, without their ends, off the P. One that is not there, or not to
 /// be read, has no lines (which are musl's cases).
-fn lines(path: &CStr, mut each: impl FnMut(&[u8])) -> Result<(), Error> {
+fn lines(path: &CStr, each: &mut dyn FnMut(&[u8])) -> Result<(), Error> {
     blocking(|| {
         let fd = loop {
             match openat(AT_FDCWD, path, OFlags::CLOEXEC, 0) {
@@ -39,12 +39,12 @@ fn lines(path: &CStr, mut each: impl FnMut(&[u8])) -> Result<(), Error> {
         loop {
             match read(fd.as_raw_fd(), split.room()) {
                 Ok(0) => break,
-                Ok(n) => split.feed(n, &mut each),
+                Ok(n) => split.feed(n, each),
                 Err(Errno::EINTR) => {}
                 Err(e) => return Err(Error::Os(Call::Read, e)),
             }
         }
-        split.end(&mut each);
+        split.end(each);
         Ok(())
     })
 }
@@ -68,7 +68,7 @@ impl Lines {
     }
 
     /// `n` bytes more were read.
-    fn feed(&mut self, n: usize, each: &mut impl FnMut(&[u8])) {
+    fn feed(&mut self, n: usize, each: &mut dyn FnMut(&[u8])) {
         self.len = (self.len + n).min(LINE);
         let mut start = 0;
         while let Some(rest) = self.buf.get(start..self.len)
@@ -79,7 +79,10 @@ impl Lines {
             }
             start += len + 1;
         }
-        self.buf.copy_within(start..self.len, 0);
+        // What is left goes to the front. `LINE` is more than both; saying so takes a panic out.
+        for (to, from) in (start..self.len).enumerate() {
+            self.buf[to % LINE] = self.buf[from % LINE];
+        }
         self.len -= start;
         if self.len == LINE {
             self.end(each);
@@ -88,7 +91,7 @@ impl Lines {
     }
 
     /// What is there is a line.
-    fn end(&mut self, each: &mut impl FnMut(&[u8])) {
+    fn end(&mut self, each: &mut dyn FnMut(&[u8])) {
         if self.len > 0 && !self.skipping {
             each(self.buf.get(..self.len).unwrap_or_default());
         }
@@ -103,7 +106,7 @@ fn words(line: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// Adds what the file at `path` has for `host`, which ends without a dot.
 pub(super) fn hosts(path: &CStr, host: &[u8], port: u16, found: &mut Addrs) -> Result<(), Error> {
-    lines(path, |line| {
+    lines(path, &mut |line| {
         if let Some(addr) = host_line(line, host, port) {
             found.push(addr);
         }
@@ -113,7 +116,7 @@ pub(super) fn hosts(path: &CStr, host: &[u8], port: u16, found: &mut Addrs) -> R
 fn host_line(line: &[u8], host: &[u8], port: u16) -> Option<SocketAddr> {
     let mut words = words(line.split(|byte| *byte == b'#').next()?);
     let addr = words.next()?;
-    let same = |name: &[u8]| name.strip_suffix(b".").unwrap_or(name).eq_ignore_ascii_case(host);
+    let same = |name: &[u8]| message::same(message::without_dot(name), host);
     if words.any(same) { address(addr, port) } else { None }
 }
 
@@ -154,7 +157,7 @@ impl Conf {
     pub fn read(path: &CStr, port: u16) -> Result<Conf, Error> {
         let mut conf = Conf::new(port);
         let mut searches = false;
-        lines(path, |line| searches |= conf.line(line, port))?;
+        lines(path, &mut |line| searches |= conf.line(line, port))?;
         if !searches && let Ok(names) = uname() {
             let node = names.nodename().to_bytes();
             if let Some(dot) = node.iter().position(|byte| *byte == b'.') {
@@ -213,7 +216,7 @@ impl Conf {
             if Name::new(b"x", domain).is_some()
                 && let Some([place @ .., behind]) = self.search.get_mut(self.search_len..end)
             {
-                place.copy_from_slice(domain);
+                place.iter_mut().zip(domain).for_each(|(place, byte)| *place = *byte);
                 *behind = 0;
                 self.search_len = end;
             }

@@ -140,7 +140,7 @@ impl<'a> Resolver<'a> {
         }
         let whole = Name::new(host, b"").ok_or(Error::InvalidAddress)?;
         let rooted = host.ends_with(b".");
-        let host = host.strip_suffix(b".").unwrap_or(host);
+        let host = message::without_dot(host);
         if is_under(host, b"onion") || is_under(host, b"invalid") {
             return Err(Error::HostNotFound);
         }
@@ -186,10 +186,13 @@ fn address(text: &[u8], port: u16) -> Option<SocketAddr> {
     if let Some(addr) = parse::ip(text, port) {
         return Some(addr);
     }
-    let (ip, device) = text.split_at(text.iter().position(|byte| *byte == b'%')?);
+    let mut parts = text.splitn(2, |byte| *byte == b'%');
+    let (ip, device) = (parts.next()?, parts.next()?);
+    if device.len() >= IF_NAME {
+        return None;
+    }
     let mut name = [0; IF_NAME];
-    let device = device.get(1..)?;
-    name.get_mut(..IF_NAME - 1)?.get_mut(..device.len())?.copy_from_slice(device);
+    name.iter_mut().zip(device).for_each(|(place, byte)| *place = *byte);
     let SocketAddr::V6(mut addr) = parse::ip(ip, port)? else { return None };
     // SAFETY: just opened.
     let socket = unsafe {
@@ -201,9 +204,9 @@ fn address(text: &[u8], port: u16) -> Option<SocketAddr> {
 
 /// Whether `host` is `domain`, or in it.
 fn is_under(host: &[u8], domain: &[u8]) -> bool {
-    host.len().checked_sub(domain.len()).is_some_and(|start| {
-        let (before, end) = host.split_at(start);
-        end.eq_ignore_ascii_case(domain) && before.last().is_none_or(|byte| *byte == b'.')
+    let start = host.len().checked_sub(domain.len());
+    start.and_then(|start| host.split_at_checked(start)).is_some_and(|(before, end)| {
+        message::same(end, domain) && before.last().is_none_or(|byte| *byte == b'.')
     })
 }
 

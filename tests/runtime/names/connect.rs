@@ -58,6 +58,11 @@ fn refused_addresses_are_passed_at_once() {
     let (listeners, port) = listen(&[HERE]);
     drop(listeners);
     assert_eq!(connect(hosts, port, 0).what, REFUSED_BY_ALL);
+    // That there is no way to the first is not what went wrong. (The loopback has no such network.)
+    let hosts = "fe80::1%lo host.test\n127.0.0.1 host.test\nfe80::2%lo host.test";
+    assert_eq!(connect(hosts, port, 0).what, REFUSED_BY_ALL);
+    let hosts = "fe80::1%lo host.test\nfe80::2%lo host.test";
+    assert_eq!(connect(hosts, port, 0).what, "!connect: ENETUNREACH");
 }
 
 /// The next is tried beside one that does not answer, after a while; and the connection that is not needed
