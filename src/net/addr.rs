@@ -6,12 +6,13 @@ use crate::sys::{Call, Errno};
 use core::ffi::CStr;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
-/// Something that names socket addresses, as in std: addresses, an `ADDRESS:PORT`, a `HOST:PORT`, or host and port
-/// as a pair.
+/// Something that names socket addresses, as in std: addresses, an `ADDRESS:PORT`, a `HOST:PORT`, or host
+/// and port as a pair.
 ///
-/// The name of a host is looked up where it names a *peer*: by `connect` and `send_to`. One's own address, in
-/// `bind` and `listen`, must be literal: a name may stand for several, and a listener has one (Go advises against it, too). So a
-/// server has no resolver in its file. Where a name is meant, [`lookup_host`](super::lookup_host) has its addresses.
+/// The name of a host is looked up where it names a *peer*: by `connect` and `send_to`. One's own address,
+/// in `bind` and `listen`, must be literal: a name may stand for several, and a listener has one (Go
+/// advises against it, too). So a server has no resolver in its file. Where a name is meant,
+/// [`lookup_host`](super::lookup_host) has its addresses.
 pub trait ToSocketAddrs {
     /// The addresses, to be tried in order.
     type Iter: Iterator<Item = SocketAddr>;

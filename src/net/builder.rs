@@ -186,8 +186,8 @@ impl<'a> TcpBuilder<'a> {
         })
     }
 
-    /// Connects to the first of the addresses that answers; a name is looked up, as by [`TcpStream::connect`]. Parks
-    /// until then.
+    /// Connects to the first of the addresses that answers; a name is looked up, as by
+    /// [`TcpStream::connect`]. Parks until then.
     ///
     /// # Errors
     /// As [`TcpStream::connect`], [`Error::TimedOut`]; [`Error::Os`] of `setsockopt` and `bind`.

@@ -43,7 +43,8 @@ pub(super) fn connect(
     Ok(fd)
 }
 
-/// The first half of [`connect`]: begins. `true` if the connection is there already; if not [`finish`] waits for it.
+/// The first half of [`connect`]: begins. `true` if the connection is there already; if not [`finish`]
+/// waits for it.
 pub(super) fn open(
     addr: &SockAddr,
     ty: SocketType,

@@ -1,6 +1,6 @@
-//! Connecting to a host with several addresses (Happy Eyeballs, RFC 8305, section 5): the next address is tried
-//! when the last has failed, or has not answered for a while; whichever answers first is the connection, and
-//! the others are closed.
+//! Connecting to a host with several addresses (Happy Eyeballs, RFC 8305, section 5): the next address is
+//! tried when the last has failed, or has not answered for a while; whichever answers first is the
+//! connection, and the others are closed.
 
 use super::connect::{finish, open};
 use super::dns::{Addrs, MAX_ADDRS};
@@ -26,17 +26,19 @@ struct State {
     first: Option<Error>,
 }
 
-/// Whether this machine has no way to such an address, which most have not for IPv6: it says less than whatever
-/// happened to the others.
+/// Whether this machine has no way to such an address, which most have not for IPv6: it says less than
+/// whatever happened to the others.
 fn no_way(e: Error) -> bool {
     matches!(e.errno(), Some(Errno::ENETUNREACH | Errno::EAFNOSUPPORT | Errno::EADDRNOTAVAIL))
 }
 
-/// A connection to one of `addrs`, until `deadline`; `prepare` sets each socket up. One task for each address that does not
-/// answer at once. When this returns they have ended, and all sockets but the connection's are closed.
+/// A connection to one of `addrs`, until `deadline`; `prepare` sets each socket up. One task for each
+/// address that does not answer at once. When this returns they have ended, and all sockets but the
+/// connection's are closed.
 ///
 /// # Errors
-/// What went wrong first that tells something, if all fail; [`Error::InvalidAddress`] if there is nothing to try.
+/// What went wrong first that tells something, if all fail; [`Error::InvalidAddress`] if there is nothing
+/// to try.
 pub(super) fn connect(
     addrs: &Addrs,
     deadline: Option<Instant>,

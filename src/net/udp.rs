@@ -51,8 +51,8 @@ impl UdpSocket {
     /// A socket at the first of the addresses that can be bound. Port 0 is one of the kernel's choice.
     ///
     /// # Errors
-    /// [`Error::InvalidAddress`]; [`Error::Os`] of `socket`, `bind` (`EADDRINUSE`, `EACCES`, `EADDRNOTAVAIL`), or
-    /// of the registration.
+    /// [`Error::InvalidAddress`]; [`Error::Os`] of `socket`, `bind` (`EADDRINUSE`, `EACCES`,
+    /// `EADDRNOTAVAIL`), or of the registration.
     pub fn bind(addr: impl ToSocketAddrs) -> Result<UdpSocket, Error> {
         each_addr(addr, |addr| {
             let addr = SockAddr::from(addr);
@@ -67,8 +67,9 @@ impl UdpSocket {
     /// received. Nothing is sent by that, unless a name has to be looked up.
     ///
     /// # Errors
-    /// [`Error::InvalidAddress`], [`Error::Closed`], [`Error::Os`] of `connect` (`ENETUNREACH`; `EAFNOSUPPORT` if none of the
-    /// addresses is of the socket's family); of the lookup, as [`lookup_host`](super::lookup_host).
+    /// [`Error::InvalidAddress`], [`Error::Closed`], [`Error::Os`] of `connect` (`ENETUNREACH`;
+    /// `EAFNOSUPPORT` if none of the addresses is of the socket's family); of the lookup, as
+    /// [`lookup_host`](super::lookup_host).
     pub fn connect(&self, addr: impl ToSocketAddrs) -> Result<(), Error> {
         each_peer(addr, |addr| self.fd.call(Call::Connect, |fd| socket::connect(fd, &addr.into())))
     }
@@ -77,7 +78,8 @@ impl UdpSocket {
     /// is full. A name is looked up each time, and then it is the first address that will do.
     ///
     /// # Errors
-    /// [`Error::InvalidAddress`], [`Error::TimedOut`], [`Error::Closed`]; [`Error::Os`] of `sendto` (`EMSGSIZE`,
+    /// [`Error::InvalidAddress`], [`Error::TimedOut`], [`Error::Closed`]; [`Error::Os`] of `sendto`
+    /// (`EMSGSIZE`,
     /// `ENETUNREACH`, `EACCES`; `ECONNREFUSED` of an earlier one); of the lookup, as
     /// [`lookup_host`](super::lookup_host).
     pub fn send_to(&self, buf: &[u8], addr: impl ToSocketAddrs) -> Result<usize, Error> {

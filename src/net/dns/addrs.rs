@@ -10,8 +10,8 @@ const EACH: usize = 16;
 /// The most addresses of a name.
 pub(in crate::net) const MAX_ADDRS: usize = 2 * EACH;
 
-/// The addresses of a name, without an allocation: a slice, at most 32 of them. IPv6 and IPv4 take turns, IPv6
-/// first, each in the order in which it came, which is the order to try them in (RFC 8305).
+/// The addresses of a name, without an allocation: a slice, at most 32 of them. IPv6 and IPv4 take turns,
+/// IPv6 first, each in the order in which it came, which is the order to try them in (RFC 8305).
 ///
 /// ```ignore
 /// let addrs = netpoll::net::lookup_host("localhost:80")?;

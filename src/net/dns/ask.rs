@@ -1,8 +1,9 @@
 //! Asking name servers (RFC 1035, section 4.2; resolv.conf(5)).
 //!
 //! Both questions, for IPv4 and for IPv6 addresses, go out together from one new socket, at a port of the
-//! kernel's choice, connected, so that nobody else's datagram comes in. An id of 16 random bits and the question itself tell an
-//! answer from a forged or late one. Whatever has not been answered by then is asked of the next server, from a new socket.
+//! kernel's choice, connected, so that nobody else's datagram comes in. An id of 16 random bits and the
+//! question itself tell an answer from a forged or late one. Whatever has not been answered by then is
+//! asked of the next server, from a new socket.
 
 use super::super::Error;
 use super::super::connect::connect;
@@ -23,8 +24,8 @@ const KINDS: [Kind; 2] = [Kind::A, Kind::Aaaa];
 /// Bytes of an answer that count. Over TCP it may be longer, but this holds 60 addresses.
 const ANSWER: usize = 2048;
 
-/// For how long somebody who wants to connect, and has IPv4 addresses, waits for IPv6 ones (RFC 8305, section 3).
-/// IPv4 is waited for: who answers for IPv6 answers for that.
+/// For how long somebody who wants to connect, and has IPv4 addresses, waits for IPv6 ones (RFC 8305,
+/// section 3). IPv4 is waited for: who answers for IPv6 answers for that.
 const RESOLUTION_DELAY: Duration = Duration::from_millis(50);
 
 /// A question that is open.
@@ -51,8 +52,9 @@ impl Asker<'_> {
     /// Adds the addresses of `name` to `found`.
     ///
     /// # Errors
-    /// [`Error::HostNotFound`] if there are none; [`Error::NoAnswer`], [`Error::ServerFailed`], whichever of the servers
-    /// came to last; [`Error::TimedOut`] at the deadline; [`Error::Os`] if there are no descriptors or no memory.
+    /// [`Error::HostNotFound`] if there are none; [`Error::NoAnswer`], [`Error::ServerFailed`], whichever
+    /// of the servers came to last; [`Error::TimedOut`] at the deadline; [`Error::Os`] if there are no
+    /// descriptors or no memory.
     pub fn ask(&self, name: &Name, found: &mut Addrs) -> Result<(), Error> {
         let mut questions = KINDS.map(|kind| Question { kind, id: 0, open: true, waits: false });
         let servers = self.conf.servers();
@@ -156,7 +158,8 @@ impl Asker<'_> {
         self.deadline.map_or(then, |deadline| deadline.min(then))
     }
 
-    /// What went wrong with a server, from what went wrong with a call: it did not answer, unless it was our own fault.
+    /// What went wrong with a server, from what went wrong with a call: it did not answer, unless it was
+    /// our own fault.
     fn trouble<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
         result.map_err(|e| match e {
             Error::TimedOut if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) => e,
@@ -178,7 +181,8 @@ impl Question {
     }
 }
 
-/// Sends `query` over a new connection, and returns as much of the answer as `answer` holds, and whether that is all.
+/// Sends `query` over a new connection, and returns as much of the answer as `answer` holds, and whether
+/// that is all.
 fn exchange<'a>(
     server: &SocketAddr,
     query: &[u8],

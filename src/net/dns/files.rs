@@ -22,8 +22,8 @@ const LINE: usize = 1024;
 const SERVERS: usize = 3;
 const SEARCH: usize = 256;
 
-/// Calls `each` with the lines of the file at `path`, without their ends, off the P. One that is not there, or not to
-/// be read, has no lines (which are musl's cases).
+/// Calls `each` with the lines of the file at `path`, without their ends, off the P. One that is not
+/// there, or not to be read, has no lines (which are musl's cases).
 fn lines(path: &CStr, each: &mut dyn FnMut(&[u8])) -> Result<(), Error> {
     blocking(|| {
         let fd = loop {
@@ -266,7 +266,8 @@ mod tests {
     #[test]
     fn servers() {
         let text = "nameserver 10.0.0.1 # first\n#nameserver 9.9.9.9\n;nameserver 9.9.9.9\nnameserver\n\
-             nameserver x\n\tnameserver\tfe80::1%lo\nnameserver ::1\nnameserver 10.0.0.4\n nameservers 9.9.9.9";
+             nameserver x\n\tnameserver\tfe80::1%lo\nnameserver ::1\nnameserver 10.0.0.4\n\
+             nameservers 9.9.9.9";
         let expected = ["10.0.0.1:53", "[fe80::1%1]:53", "[::1]:53"].map(|text| text.parse().unwrap());
         assert_eq!(conf(text).servers(), expected);
     }

@@ -1,12 +1,13 @@
 //! DNS messages: one question, and the addresses in its answer (RFC 1035, section 4).
 //!
-//! An answer is any bytes. Everything is read through `get`; a compressed name may only point backwards, which
-//! is what ends each walk (RFC 9267); and a chain of aliases has a length. Names in a message are told by where
-//! they stand, and never copied.
+//! An answer is any bytes. Everything is read through `get`; a compressed name may only point backwards,
+//! which is what ends each walk (RFC 9267); and a chain of aliases has a length. Names in a message are
+//! told by where they stand, and never copied.
 //!
-//! Of the crates for this, `domain` is well kept and needs no allocator, but brings five other crates, a procedural macro
-//! and a calendar; `dns-protocol` is small, but follows a name that points at itself for ever and panics at an
-//! unknown response code. What a stub resolver needs is less than what an adapter for either would be.
+//! Of the crates for this, `domain` is well kept and needs no allocator, but brings five other crates, a
+//! procedural macro and a calendar; `dns-protocol` is small, but follows a name that points at itself for
+//! ever and panics at an unknown response code. What a stub resolver needs is less than what an adapter
+//! for either would be.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -47,9 +48,9 @@ pub(super) struct Name {
 }
 
 impl Name {
-    /// `host` in the domain `suffix`, or by itself if that is empty. `None` if it is no name of a host: an empty or
-    /// too long part, something else than letters, digits, `-` and `_`, or numbers at the end, which are an
-    /// address that somebody got wrong.
+    /// `host` in the domain `suffix`, or by itself if that is empty. `None` if it is no name of a host: an
+    /// empty or too long part, something else than letters, digits, `-` and `_`, or numbers at the end,
+    /// which are an address that somebody got wrong.
     pub fn new(host: &[u8], suffix: &[u8]) -> Option<Name> {
         let mut name = Name { wire: [0; MAX_NAME], len: 0 };
         let mut last = name.push_all(host)?;
@@ -99,8 +100,8 @@ impl Name {
         buf.get(..HEADER + self.len + 4).unwrap_or_default()
     }
 
-    /// Whether `message` answers the question that [`Name::query`] made: if not it is somebody else's, too late, or
-    /// forged. A server may change the case of letters.
+    /// Whether `message` answers the question that [`Name::query`] made: if not it is somebody else's, too
+    /// late, or forged. A server may change the case of letters.
     pub fn is_answered_by(&self, message: &[u8], id: u16, kind: Kind) -> bool {
         let asked = || {
             let flags = word(message, 2)?;
@@ -117,7 +118,8 @@ impl Name {
         asked() == Some(true)
     }
 
-    /// What an answer says. `each` gets the addresses of `kind`, also if the answer turns out to be broken behind them.
+    /// What an answer says. `each` gets the addresses of `kind`, also if the answer turns out to be broken
+    /// behind them.
     /// `whole` is false if the message was cut off here, and what is left of it counts.
     pub fn answer(&self, message: &[u8], kind: Kind, whole: bool, each: impl FnMut(IpAddr)) -> Answer {
         let flags = word(message, 2).unwrap_or(RCODE);
@@ -137,8 +139,8 @@ impl Name {
     }
 }
 
-/// Whether it is the same name, or part of one. (core's has a panic in it, which brings formatting along: a fifth of a
-/// small program.)
+/// Whether it is the same name, or part of one. (core's has a panic in it, which brings formatting along:
+/// a fifth of a small program.)
 pub(super) fn same(a: &[u8], b: &[u8]) -> bool {
     a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.eq_ignore_ascii_case(b))
 }
@@ -164,8 +166,9 @@ pub(super) enum Answer {
     Failed,
 }
 
-/// Finds addresses of `kind` among the `count` records at `first`: of the name that was asked for, or of the one
-/// that it is an alias of, and so on, in whatever order the records stand. `None` if they are broken.
+/// Finds addresses of `kind` among the `count` records at `first`: of the name that was asked for, or of
+/// the one that it is an alias of, and so on, in whatever order the records stand. `None` if they are
+/// broken.
 fn records(
     message: &[u8],
     first: usize,

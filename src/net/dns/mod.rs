@@ -8,14 +8,15 @@
 //! 4. `localhost`, and what is under it, is this machine (RFC 6761);
 //! 5. the name servers, the name being completed by the search list, or not, as resolv.conf(5) tells.
 //!
-//! Both files are read anew each time, and nothing is cached: that is the name server's task. A name that does not
-//! exist, or has no addresses, is tried in the next domain of the search list. A server that does not answer
-//! ends the search, as in musl, since otherwise it would depend on the weather whose host is meant.
+//! Both files are read anew each time, and nothing is cached: that is the name server's task. A name that
+//! does not exist, or has no addresses, is tried in the next domain of the search list. A server that does
+//! not answer ends the search, as in musl, since otherwise it would depend on the weather whose host is
+//! meant.
 //!
-//! Of resolv.conf: `nameserver` (three; without one, 127.0.0.1), `search` and `domain` (without either, the domain of
-//! the machine's own name), `options` `ndots`, `timeout`, `attempts`, `rotate`, `use-vc`. Names are ASCII: letters, digits, `-` and
-//! `_`. What is not there: caching, EDNS, DNSSEC, mDNS, nsswitch.conf, names of services, `RES_OPTIONS`, sorting by
-//! RFC 6724.
+//! Of resolv.conf: `nameserver` (three; without one, 127.0.0.1), `search` and `domain` (without either,
+//! the domain of the machine's own name), `options` `ndots`, `timeout`, `attempts`, `rotate`, `use-vc`.
+//! Names are ASCII: letters, digits, `-` and `_`. What is not there: caching, EDNS, DNSSEC, mDNS,
+//! nsswitch.conf, names of services, `RES_OPTIONS`, sorting by RFC 6724.
 
 mod addrs;
 mod ask;
@@ -40,8 +41,8 @@ use message::Name;
 /// files off the P.
 ///
 /// # Errors
-/// [`Error::HostNotFound`], [`Error::NoAnswer`], [`Error::ServerFailed`]; [`Error::InvalidAddress`] for what is no name
-/// of a host or has no port; [`Error::Os`] of a file or a socket.
+/// [`Error::HostNotFound`], [`Error::NoAnswer`], [`Error::ServerFailed`]; [`Error::InvalidAddress`] for
+/// what is no name of a host or has no port; [`Error::Os`] of a file or a socket.
 pub fn lookup_host(host: impl ToSocketAddrs) -> Result<Addrs, Error> {
     Resolver::new().lookup(host)
 }
@@ -67,8 +68,8 @@ impl Default for Resolver<'_> {
 }
 
 impl<'a> Resolver<'a> {
-    /// The system's way, without a deadline: the servers' timeouts limit it, 5 seconds twice for each server if
-    /// the file does not say otherwise.
+    /// The system's way, without a deadline: the servers' timeouts limit it, 5 seconds twice for each
+    /// server if the file does not say otherwise.
     pub const fn new() -> Resolver<'a> {
         Resolver { hosts: c"/etc/hosts", resolv_conf: c"/etc/resolv.conf", port: 53, deadline: None }
     }
@@ -160,8 +161,8 @@ impl<'a> Resolver<'a> {
     }
 }
 
-/// Asks for `host` in the domains where it is searched, and as it is, which is `whole`: first if it has as many dots
-/// as `ndots` says, and in no other place if it ended with one.
+/// Asks for `host` in the domains where it is searched, and as it is, which is `whole`: first if it has as
+/// many dots as `ndots` says, and in no other place if it ended with one.
 fn search(asker: &Asker, host: &[u8], whole: Name, rooted: bool, found: &mut Addrs) -> Result<(), Error> {
     let dots = host.iter().filter(|byte| **byte == b'.').count();
     let first = rooted || dots >= asker.conf.ndots;
