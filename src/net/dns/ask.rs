@@ -21,7 +21,7 @@ use core::time::Duration;
 
 const KINDS: [Kind; 2] = [Kind::A, Kind::Aaaa];
 
-/// Bytes of an answer that count. Over TCP it may be longer, but this holds 60 addresses.
+/// Bytes of an answer that count. Over TCP it may be longer, but this holds some 70 addresses.
 const ANSWER: usize = 2048;
 
 /// For how long somebody who wants to connect, and has IPv4 addresses, waits for IPv6 ones (RFC 8305,

@@ -4,7 +4,7 @@
 //! which is what ends each walk (RFC 9267); and a chain of aliases has a length. Names in a message are
 //! told by where they stand, and never copied.
 //!
-//! Of the crates for this, `domain` is well kept and needs no allocator, but brings five other crates, a
+//! Of the crates for this, `domain` is well kept and needs no allocator, but brings eight other crates, a
 //! procedural macro and a calendar; `dns-protocol` is small, but follows a name that points at itself for
 //! ever and panics at an unknown response code. What a stub resolver needs is less than what an adapter
 //! for either would be.
@@ -17,7 +17,7 @@ const MAX_NAME: usize = 255;
 const MAX_LABEL: usize = 63;
 /// The longest query.
 pub(super) const MAX_QUERY: usize = HEADER + MAX_NAME + 4;
-/// Aliases of aliases: glibc's limit; zones in the wild have up to about ten.
+/// Aliases of aliases that are followed: more than a server follows before it answers.
 const MAX_CHAIN: usize = 16;
 
 // Bits of the header's third and fourth byte.
