@@ -169,6 +169,8 @@ fn descriptors() -> Vec<Case> {
         case("fcntl_setfd", __NR_fcntl, vec![int(-7), k(F_SETFD), k(FD_CLOEXEC)], || fcntl_setfd(-7, FdFlags::CLOEXEC)),
         case("fcntl_dupfd_cloexec", __NR_fcntl, vec![int(-7), k(F_DUPFD_CLOEXEC), int(-9)], || fcntl_dupfd_cloexec(-7, -9)),
         case("ioctl_fionread", __NR_ioctl, vec![int(-7), k(linux_raw_sys::ioctl::FIONREAD), Somewhere], || ioctl_fionread(-7)),
+        case("ioctl_siocgifindex", __NR_ioctl, vec![int(-7), k(linux_raw_sys::ioctl::SIOCGIFINDEX), Points([&b"eth0"[..], &[0; 36]].concat())],
+            || ioctl_siocgifindex(-7, *b"eth0\0\0\0\0\0\0\0\0\0\0\0\0")),
         case("ppoll", __NR_ppoll, vec![half_words([-7i32 as u32, POLLIN | POLLRDHUP]), Is(1), words(TS_WORDS), Is(0), Is(0)],
             || ppoll(&mut [PollFd::new(-7, PollFlags::IN | PollFlags::RDHUP)], Some(TS))),
         case("ppoll", __NR_ppoll, vec![Somewhere, Is(2), Is(0), Is(0), Is(0)], || ppoll(&mut [PollFd::new(7, PollFlags::OUT); 2], None)),

@@ -2,6 +2,7 @@
 
 use super::addr::{ToSocketAddrs, each_addr};
 use super::connect::{connect, socket_with};
+use super::dns::Resolver;
 use super::fd::{Fd, Kind};
 use super::option::{self, Keepalive};
 use super::{Error, TcpListener, TcpStream};
@@ -160,7 +161,7 @@ impl<'a> TcpBuilder<'a> {
         TcpBuilder { source: Some(source), ..self }
     }
 
-    /// Until when `connect` may take, for each address.
+    /// Until when `connect` may take, the lookup of a name included.
     pub const fn deadline(self, deadline: Instant) -> Self {
         TcpBuilder { deadline: Some(deadline), ..self }
     }
@@ -185,18 +186,24 @@ impl<'a> TcpBuilder<'a> {
         })
     }
 
-    /// Connects to the first of the addresses that answers. Parks until then.
+    /// Connects to the first of the addresses that answers; a name is looked up, as by
+    /// [`TcpStream::connect`]. Parks until then.
     ///
     /// # Errors
     /// As [`TcpStream::connect`], [`Error::TimedOut`]; [`Error::Os`] of `setsockopt` and `bind`.
     pub fn connect(&self, addr: impl ToSocketAddrs) -> Result<TcpStream, Error> {
+        let prepare = |fd, addr: &SocketAddr| {
+            self.prepare_connect(fd, addr).map_err(|e| Error::Os(Call::Setsockopt, e))?;
+            self.source.map_or(Ok(()), |source| {
+                socket::bind(fd, &source.into()).map_err(|e| Error::Os(Call::Bind, e))
+            })
+        };
+        if addr.name().is_some() {
+            let resolver = Resolver::new();
+            return self.deadline.map_or(resolver, |at| resolver.deadline(at)).connect_with(addr, prepare);
+        }
         each_addr(addr, |addr| {
-            let prepare = |fd| {
-                self.prepare_connect(fd, &addr).map_err(|e| Error::Os(Call::Setsockopt, e))?;
-                self.source.map_or(Ok(()), |source| {
-                    socket::bind(fd, &source.into()).map_err(|e| Error::Os(Call::Bind, e))
-                })
-            };
+            let prepare = |fd| prepare(fd, &addr);
             let fd = connect(&addr.into(), SocketType::STREAM, Kind::Stream, self.deadline, prepare)?;
             Ok(TcpStream { fd })
         })

@@ -36,16 +36,33 @@ pub(super) fn connect(
     deadline: Option<Instant>,
     prepare: impl FnOnce(RawFd) -> Result<(), Error>,
 ) -> Result<Fd, Error> {
+    let (fd, connected) = open(addr, ty, kind, deadline, prepare)?;
+    if !connected {
+        finish(&fd, deadline)?;
+    }
+    Ok(fd)
+}
+
+/// The first half of [`connect`]: begins. `true` if the connection is there already; if not [`finish`]
+/// waits for it.
+pub(super) fn open(
+    addr: &SockAddr,
+    ty: SocketType,
+    kind: Kind,
+    deadline: Option<Instant>,
+    prepare: impl FnOnce(RawFd) -> Result<(), Error>,
+) -> Result<(Fd, bool), Error> {
     let mut connected = false;
     let socket = socket_with(addr.family(), ty, |socket| {
         prepare(socket)?;
         connected = start(socket, addr, deadline)?;
         Ok(())
     })?;
-    let fd = Fd::new(socket, kind)?;
-    if connected {
-        return Ok(fd);
-    }
+    Ok((Fd::new(socket, kind)?, connected))
+}
+
+/// Waits until `fd` is connected.
+pub(super) fn finish(fd: &Fd, deadline: Option<Instant>) -> Result<(), Error> {
     if deadline.is_some() {
         fd.set_deadline(Side::Write, deadline)?;
     }
@@ -65,7 +82,7 @@ pub(super) fn connect(
     if deadline.is_some() {
         fd.set_deadline(Side::Write, None)?;
     }
-    Ok(fd)
+    Ok(())
 }
 
 /// Starts the connection; `true`: and it is there already.

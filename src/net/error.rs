@@ -2,7 +2,7 @@
 
 use super::fdmutex::Refused;
 use crate::poll;
-use crate::sys::{Call, Errno};
+use crate::sys::{self, Call, Errno};
 use core::fmt;
 
 /// Why an operation on a stream or a listener failed.
@@ -25,8 +25,14 @@ pub enum Error {
     UnexpectedEof,
     /// The kernel took nothing of what was to be written (`write_all`).
     WriteZero,
-    /// No address, or one that is no `ADDRESS:PORT`.
+    /// No address, or something that is no `ADDRESS:PORT` and, for a peer, no `HOST:PORT`.
     InvalidAddress,
+    /// A name that does not exist, or has no addresses.
+    HostNotFound,
+    /// No name server answered in time.
+    NoAnswer,
+    /// The name server that answered could not tell, or sent something broken (SERVFAIL, REFUSED).
+    ServerFailed,
 }
 
 // What transfers return comes back in two registers.
@@ -46,18 +52,34 @@ impl Error {
     /// What happened, in the order to print it: the system call and the error's name, or one text.
     pub fn describe(&self) -> [&'static str; 3] {
         let text = match self {
-            Error::TimedOut => "deadline passed",
-            Error::Closed => "use of a closed connection",
-            Error::NotPollable => "not pollable",
-            Error::Busy => "in use by another task",
-            Error::UnexpectedEof => "unexpected end of the stream",
-            Error::WriteZero => "nothing was written",
-            Error::InvalidAddress => "not an ADDRESS:PORT",
             Error::Os(call, errno) => return [call.name(), ": ", errno.name().unwrap_or("unknown error")],
+            Error::Closed => 0,
+            Error::TimedOut => 1,
+            Error::NotPollable => 2,
+            Error::Busy => 3,
+            Error::UnexpectedEof => 4,
+            Error::WriteZero => 5,
+            Error::InvalidAddress => 6,
+            Error::HostNotFound => 7,
+            Error::NoAnswer => 8,
+            Error::ServerFailed => 9,
         };
-        [text, "", ""]
+        [sys::word(TEXTS, b'\n', text).unwrap_or_default(), "", ""]
     }
 }
+
+/// The texts of the errors that are none of the kernel's, in their order: see [`sys::word`].
+const TEXTS: &str = "use of a closed connection
+deadline passed
+not pollable
+in use by another task
+unexpected end of the stream
+nothing was written
+not an ADDRESS:PORT
+no such host
+no answer from a name server
+name server failed
+";
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -75,6 +97,8 @@ impl embedded_io::Error for Error {
             Error::Closed => Kind::NotConnected,
             Error::WriteZero => Kind::WriteZero,
             Error::InvalidAddress => Kind::InvalidInput,
+            Error::HostNotFound => Kind::NotFound,
+            Error::NoAnswer => Kind::TimedOut,
             Error::Os(_, errno) => match *errno {
                 Errno::ECONNRESET => Kind::ConnectionReset,
                 Errno::ECONNREFUSED => Kind::ConnectionRefused,
@@ -114,6 +138,30 @@ impl From<Refused> for Error {
         match e {
             Refused::Closed => Error::Closed,
             Refused::InUse | Refused::Full => Error::Busy,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_have_their_texts() {
+        for (error, text) in [
+            (Error::Closed, "use of a closed connection"),
+            (Error::TimedOut, "deadline passed"),
+            (Error::NotPollable, "not pollable"),
+            (Error::Busy, "too many operations at once"),
+            (Error::UnexpectedEof, "unexpected end of the stream"),
+            (Error::WriteZero, "nothing was written"),
+            (Error::InvalidAddress, "not an ADDRESS:PORT"),
+            (Error::HostNotFound, "no such host"),
+            (Error::NoAnswer, "no answer from a name server"),
+            (Error::ServerFailed, "name server failed"),
+            (Error::Os(Call::Connect, Errno::ECONNREFUSED), "connect: ECONNREFUSED"),
+        ] {
+            assert_eq!(std::format!("{error}"), text);
         }
     }
 }

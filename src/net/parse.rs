@@ -127,12 +127,47 @@ pub(super) fn socket_addr(text: &[u8]) -> Option<SocketAddr> {
     Some(SocketAddr::V6(SocketAddrV6::new(ip, text.port()?, 0, scope)))
 }
 
+/// `A.B.C.D` or `V6%SCOPE`, with `port`.
+pub(super) fn ip(text: &[u8], port: u16) -> Option<SocketAddr> {
+    let mut rest = Text(text);
+    if let Some(ip) = rest.v4() {
+        return rest.0.is_empty().then_some(SocketAddr::V4(SocketAddrV4::new(ip, port)));
+    }
+    let mut rest = Text(text);
+    let ip = rest.v6()?;
+    let scope = match rest.0 {
+        [] => 0,
+        [b'%', scope @ ..] => number(scope)?,
+        _ => return None,
+    };
+    Some(SocketAddr::V6(SocketAddrV6::new(ip, port, 0, scope)))
+}
+
+/// A decimal number and nothing else.
+pub(super) fn number(text: &[u8]) -> Option<u32> {
+    let mut text = Text(text);
+    let number = text.number(10, usize::MAX, u32::MAX, true)?;
+    text.0.is_empty().then_some(number)
+}
+
+/// `HOST:PORT` or `[V6]:PORT`. What is no address before the port may be a name.
+pub(super) fn host_port(text: &[u8]) -> Option<(&[u8], u16)> {
+    let colon = text.iter().rposition(|byte| *byte == b':')?;
+    let (host, port) = text.split_at_checked(colon)?;
+    let (host, bare) = match host {
+        [b'[', host @ .., b']'] => (host, true),
+        host => (host, false),
+    };
+    // A colon within would make two ports of it.
+    (host.contains(&b':') == bare).then_some((host, Text(port).port()?))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::socket_addr;
+    use super::{host_port, ip, socket_addr};
     use proptest::prelude::*;
     use std::format;
-    use std::net::SocketAddr;
+    use std::net::{IpAddr, SocketAddr};
 
     fn agrees(text: &str) {
         assert_eq!(socket_addr(text.as_bytes()), text.parse::<SocketAddr>().ok(), "{text:?}");
@@ -199,7 +234,57 @@ mod tests {
         }
     }
 
+    #[test]
+    fn hosts_and_ports() {
+        assert_eq!(host_port(b"a.b:80"), Some((&b"a.b"[..], 80)));
+        assert_eq!(host_port(b"[::1%x]:65535"), Some((&b"::1%x"[..], 65535)));
+        assert_eq!(host_port(b":1"), Some((&b""[..], 1)));
+        for bad in [
+            "", "a", "a:", "a:65536", "a:http", "a:-1", "a:80 ", "::1:80", "a:b:80", "[a]:80", "[::1:80",
+            "[]:80",
+        ] {
+            assert_eq!(host_port(bad.as_bytes()), None, "{bad}");
+        }
+    }
+
+    fn ip_agrees(text: &str) {
+        let expected = text.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, 7));
+        assert_eq!(ip(text.as_bytes(), 7), expected, "{text:?}");
+    }
+
+    #[test]
+    fn addresses_without_a_port() {
+        for text in [
+            "1.2.3.4",
+            "1.2.3",
+            "1.2.3.4.",
+            "1.2.3.4:7",
+            "::",
+            "::1",
+            "[::1]",
+            "::1:",
+            "1:2",
+            "::ffff:1.2.3.4",
+        ] {
+            ip_agrees(text);
+        }
+        assert_eq!(ip(b"fe80::1%4", 7), "[fe80::1%4]:7".parse().ok());
+        for bad in ["fe80::1%", "fe80::1%4x", "fe80::1%4294967296", "1.2.3.4%1"] {
+            assert_eq!(ip(bad.as_bytes(), 7), None, "{bad}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn agrees_with_core_on_ips(ip: IpAddr) {
+            ip_agrees(&format!("{ip}"));
+        }
+
+        #[test]
+        fn agrees_with_core_on_rubbish_without_a_port(text in "[0-9a-f:.]{0,20}") {
+            ip_agrees(&text);
+        }
+
         #[test]
         fn agrees_with_core_on_addresses(addr: SocketAddr) {
             agrees(&format!("{addr}"));

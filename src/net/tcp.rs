@@ -2,6 +2,7 @@
 
 use super::addr::{ToSocketAddrs, each_addr};
 use super::connect::connect;
+use super::dns::Resolver;
 use super::fd::{Fd, Kind};
 use super::methods::{methods, options};
 use super::option::{self, Keepalive};
@@ -53,11 +54,23 @@ methods! { TcpStream: local_addr(SocketAddr), peer_addr(SocketAddr) }
 impl TcpStream {
     /// Connects to the first of the addresses that answers. Parks until then.
     ///
+    /// The name of a host is looked up (see [`dns`](super::dns)), and its addresses are tried by the rules
+    /// of Happy Eyeballs: IPv6 and IPv4 in turns, the next after 250 ms without an answer, and the first
+    /// that answers is the connection. [`TcpBuilder::deadline`](super::TcpBuilder::deadline) limits both.
+    ///
+    /// ```ignore
+    /// let stream = TcpStream::connect("example.org:80")?; // or ("example.org", 80)
+    /// ```
+    ///
     /// # Errors
-    /// [`Error::InvalidAddress`]; [`Error::Os`] of `socket`, `connect` (`ECONNREFUSED`, `ETIMEDOUT`, …), or
-    /// of the registration.
+    /// [`Error::InvalidAddress`]; [`Error::Os`] of `socket`, `connect` (`ECONNREFUSED`, `ETIMEDOUT`, …),
+    /// or of the registration; if no address answers, the last one's, and the first one's for a name. Of
+    /// the lookup: [`Error::HostNotFound`], [`Error::NoAnswer`], [`Error::ServerFailed`].
     pub fn connect(addr: impl ToSocketAddrs) -> Result<TcpStream, Error> {
-        each_addr(addr, |addr| TcpStream::connect_until(addr, None))
+        match addr.name() {
+            Some(_) => Resolver::new().connect(addr),
+            None => each_addr(addr, |addr| TcpStream::connect_until(addr, None)),
+        }
     }
 
     /// As [`TcpStream::connect`] to one address, until `deadline`.

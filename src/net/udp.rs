@@ -5,7 +5,7 @@ mod batch;
 pub use batch::{BATCH, RecvDatagram, SendDatagram};
 
 use super::Error;
-use super::addr::{ToSocketAddrs, each_addr};
+use super::addr::{ToSocketAddrs, each_addr, each_peer};
 use super::connect::socket_with;
 use super::fd::{Fd, Kind};
 use super::methods::{methods, options};
@@ -52,8 +52,8 @@ impl UdpSocket {
     /// A socket at the first of the addresses that can be bound. Port 0 is one of the kernel's choice.
     ///
     /// # Errors
-    /// [`Error::InvalidAddress`]; [`Error::Os`] of `socket`, `bind` (`EADDRINUSE`, `EACCES`, `EADDRNOTAVAIL`), or
-    /// of the registration.
+    /// [`Error::InvalidAddress`]; [`Error::Os`] of `socket`, `bind` (`EADDRINUSE`, `EACCES`,
+    /// `EADDRNOTAVAIL`), or of the registration.
     pub fn bind(addr: impl ToSocketAddrs) -> Result<UdpSocket, Error> {
         each_addr(addr, |addr| {
             let addr = SockAddr::from(addr);
@@ -65,21 +65,28 @@ impl UdpSocket {
     }
 
     /// Makes the first of the addresses that will do the peer: `send` goes there, and only from there is
-    /// received. Nothing is sent by that.
+    /// received. Nothing is sent by that, unless a name has to be looked up.
     ///
     /// # Errors
-    /// [`Error::InvalidAddress`], [`Error::Closed`], [`Error::Os`] of `connect` (`ENETUNREACH`).
+    /// [`Error::InvalidAddress`], [`Error::Closed`], [`Error::Os`] of `connect` (`ENETUNREACH`;
+    /// `EAFNOSUPPORT` if none of the addresses is of the socket's family); of the lookup, as
+    /// [`lookup_host`](super::lookup_host).
     pub fn connect(&self, addr: impl ToSocketAddrs) -> Result<(), Error> {
-        each_addr(addr, |addr| self.fd.call(Call::Connect, |fd| socket::connect(fd, &addr.into())))
+        each_peer(addr, |addr| self.fd.call(Call::Connect, |fd| socket::connect(fd, &addr.into())))
     }
 
     /// Sends a datagram to the first of the addresses, and returns its length. Parks while the send buffer
-    /// is full.
+    /// is full. A name is looked up each time, and then it is the first address that will do.
     ///
     /// # Errors
-    /// [`Error::InvalidAddress`], [`Error::TimedOut`], [`Error::Closed`]; [`Error::Os`] of `sendto` (`EMSGSIZE`,
-    /// `ENETUNREACH`, `EACCES`; `ECONNREFUSED` of an earlier one).
+    /// [`Error::InvalidAddress`], [`Error::TimedOut`], [`Error::Closed`]; [`Error::Os`] of `sendto`
+    /// (`EMSGSIZE`,
+    /// `ENETUNREACH`, `EACCES`; `ECONNREFUSED` of an earlier one); of the lookup, as
+    /// [`lookup_host`](super::lookup_host).
     pub fn send_to(&self, buf: &[u8], addr: impl ToSocketAddrs) -> Result<usize, Error> {
+        if addr.name().is_some() {
+            return each_peer(addr, |addr| self.fd.send_to(buf, &addr.into()));
+        }
         let addr = addr.to_socket_addrs()?.next().ok_or(Error::InvalidAddress)?;
         self.fd.send_to(buf, &addr.into())
     }

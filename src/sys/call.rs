@@ -14,7 +14,7 @@ macro_rules! calls {
         impl Call {
             /// The name, as in the manual.
             pub fn name(self) -> &'static str {
-                word(NAMES, self as usize).unwrap_or_default()
+                word(NAMES, b' ', self as usize).unwrap_or_default()
             }
         }
 
@@ -31,7 +31,7 @@ calls! {
     Eventfd2 = "eventfd2", EpollCtl = "epoll_ctl", EpollPwait = "epoll_pwait", Pread64 = "pread64",
     Pipe2 = "pipe2", Fcntl = "fcntl", Socketpair = "socketpair", Sendto = "sendto", Sendmsg = "sendmsg",
     Recvmsg = "recvmsg", Sendmmsg = "sendmmsg", Recvmmsg = "recvmmsg", Splice = "splice", Openat = "openat",
-    Ppoll = "ppoll", Ioctl = "ioctl", Signalfd4 = "signalfd4",
+    Ppoll = "ppoll", Ioctl = "ioctl", Signalfd4 = "signalfd4", Getrandom = "getrandom",
 }
 
 impl core::fmt::Debug for Call {

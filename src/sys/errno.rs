@@ -34,7 +34,7 @@ impl Errno {
 
     /// The name in the kernel's headers, or `None` for a number that has none.
     pub fn name(self) -> Option<&'static str> {
-        word(NAMES, position(self.0)?)
+        word(NAMES, b' ', position(self.0)?)
     }
 }
 

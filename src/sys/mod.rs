@@ -73,16 +73,16 @@ fn as_int(ret: usize) -> Result<i32, Errno> {
     result(ret).map(|ret| ret as i32)
 }
 
-/// Word `wanted` of `words`, each of which ends with a space. One string and a scan instead of a table of
+/// Word `wanted` of `words`, each of which ends with `end`. One string and a scan instead of a table of
 /// slices: a third of the size, and nothing to relocate in a static-PIE program.
-fn word(words: &'static str, wanted: usize) -> Option<&'static str> {
+pub(crate) fn word(words: &'static str, end: u8, wanted: usize) -> Option<&'static str> {
     let (mut index, mut start) = (0, 0);
-    for (end, &byte) in words.as_bytes().iter().enumerate() {
-        if byte == b' ' {
+    for (at, &byte) in words.as_bytes().iter().enumerate() {
+        if byte == end {
             if index == wanted {
-                return words.get(start..end);
+                return words.get(start..at);
             }
-            (index, start) = (index + 1, end + 1);
+            (index, start) = (index + 1, at + 1);
         }
     }
     None

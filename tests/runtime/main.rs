@@ -12,6 +12,7 @@ mod env;
 mod fallbacks;
 mod inherited;
 mod kinds;
+mod names;
 mod net;
 mod print;
 mod sched;

@@ -7,8 +7,10 @@ mod msg;
 pub use cmsg::*;
 pub use msg::*;
 
-use linux_raw_sys::{general, net as raw};
+use linux_raw_sys::{general, ioctl, net as raw};
+use memoffset::offset_of;
 use sc::nr;
+use static_assertions::{assert_eq_size, const_assert_eq};
 
 pub use super::sockaddr::{Family, SockAddr, Storage, UnixName};
 use super::{Errno, RawFd, as_int, int, ptr, result, unit};
@@ -243,6 +245,37 @@ pub fn recvfrom(
     result(unsafe {
         arch::syscall6(nr::RECVFROM, int(fd), ptr(buf.as_mut_ptr()), buf.len(), flags, addr, len)
     })
+}
+
+/// Bytes of a network device's name, the zero byte at its end included.
+#[doc(alias = "IFNAMSIZ")]
+pub const IF_NAME: usize = raw::IFNAMSIZ as usize;
+
+/// `struct ifreq`, as far as it is used: the device's name, then its number.
+#[repr(C)]
+struct IfReq {
+    name: [u8; IF_NAME],
+    index: i32,
+    rest: [u8; 20],
+}
+
+// 40 bytes to the kernel; in linux-raw-sys it is as large as the largest address.
+assert_eq_size!(IfReq, [u8; 40]);
+const_assert_eq!(offset_of!(IfReq, index), offset_of!(raw::ifreq, ifr_ifru));
+
+/// ioctl(2), `SIOCGIFINDEX`: the number of the network device with this name (padded with zero bytes). `fd` is
+/// any socket. See netdevice(7).
+///
+/// # Errors
+/// `ENODEV`, `EBADF`, `ENOTTY` (no socket).
+#[inline]
+#[doc(alias = "SIOCGIFINDEX")]
+#[doc(alias = "if_nametoindex")]
+pub fn ioctl_siocgifindex(fd: RawFd, name: [u8; IF_NAME]) -> Result<u32, Errno> {
+    let mut request = IfReq { name, index: 0, rest: [0; 20] };
+    // SAFETY: this request reads and writes one `struct ifreq`.
+    unit(unsafe { arch::syscall3(nr::IOCTL, int(fd), ioctl::SIOCGIFINDEX as usize, ptr(&raw mut request)) })?;
+    Ok(request.index as u32)
 }
 
 /// The addresses of an address's storage and of its length, which says how large the storage is; the

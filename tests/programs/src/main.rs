@@ -18,6 +18,7 @@ mod env;
 mod heap;
 mod inherited;
 mod listener;
+mod names;
 mod options;
 mod outside;
 mod parallel;
@@ -61,6 +62,7 @@ const TOPICS: &[&[Scenario]] = &[
     unix::SCENARIOS,
     rights::SCENARIOS,
     udp::SCENARIOS,
+    names::SCENARIOS,
     any::SCENARIOS,
     copies::SCENARIOS,
     crowds::SCENARIOS,

@@ -35,6 +35,16 @@ fn sc_bind(fd: RawFd) -> Outcome {
     unsafe { sys!(BIND, fd, &raw const C_ANY_PORT, C_LEN) }
 }
 
+/// A device's name, padded.
+fn device(name: &[u8]) -> [u8; IF_NAME] {
+    std::array::from_fn(|i| name.get(i).copied().unwrap_or(0))
+}
+
+fn c_device(name: &[u8]) -> libc::ifreq {
+    let ifr_name = device(name).map(|byte| byte as libc::c_char);
+    libc::ifreq { ifr_name, ifr_ifru: libc::__c_anonymous_ifr_ifru { ifru_ifindex: 0 } }
+}
+
 /// An option that is one `int`, read through libc.
 fn c_get(fd: RawFd, level: i32, name: i32) -> Outcome {
     let (mut value, mut len) = (0i32, 4);
@@ -342,6 +352,14 @@ pub fn cases() -> Vec<Case> {
             tcp_has_ulp(w.socket).outcome();
             { let mut l = 16u32; sys!(GETSOCKOPT, w.socket, libc::SOL_TCP, libc::TCP_ULP, [0u8; 16].as_mut_ptr(), &raw mut l) + Outcome::from(l) };
             { let mut l = 16; c(libc::getsockopt(w.socket, libc::SOL_TCP, libc::TCP_ULP, [0u8; 16].as_mut_ptr().cast(), &mut l)) + Outcome::from(l) };
+        "SIOCGIFINDEX" => 1; |w|
+            ioctl_siocgifindex(w.socket, device(b"lo")).map(|n| n as usize).outcome();
+            { let mut r = c_device(b"lo"); sys!(IOCTL, w.socket, libc::SIOCGIFINDEX, &raw mut r) + Outcome::from(r.ifr_ifru.ifru_ifindex) };
+            { let mut r = c_device(b"lo"); c(libc::ioctl(w.socket, libc::SIOCGIFINDEX, &raw mut r)) + Outcome::from(r.ifr_ifru.ifru_ifindex) };
+        "SIOCGIFINDEX of no device" => err(Errno::ENODEV); |w|
+            ioctl_siocgifindex(w.socket, device(b"nosuch")).map(drop).outcome();
+            { let mut r = c_device(b"nosuch"); sys!(IOCTL, w.socket, libc::SIOCGIFINDEX, &raw mut r) };
+            { let mut r = c_device(b"nosuch"); c(libc::ioctl(w.socket, libc::SIOCGIFINDEX, &raw mut r)) };
         "IPV6_V6ONLY of an IPv4 socket" => err(Errno::EOPNOTSUPP); |w|
             ipv6_v6only(w.socket).outcome();
             sc_get(w.socket, libc::SOL_IPV6, libc::IPV6_V6ONLY);
