@@ -152,7 +152,7 @@ mod tests {
             (Error::Closed, "use of a closed connection"),
             (Error::TimedOut, "deadline passed"),
             (Error::NotPollable, "not pollable"),
-            (Error::Busy, "too many operations at once"),
+            (Error::Busy, "in use by another task"),
             (Error::UnexpectedEof, "unexpected end of the stream"),
             (Error::WriteZero, "nothing was written"),
             (Error::InvalidAddress, "not an ADDRESS:PORT"),
