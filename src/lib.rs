@@ -36,7 +36,8 @@
 //! | who | uses |
 //! |---|---|
 //! | a freestanding program | [`entry!`], [`spawn`], [`net`], [`io`], [`time`], [`println!`], [`rt::Env`] |
-//! | its tasks among themselves | [`scope`], [`sync`], [`select!`], [`blocking`], [`yield_now`] |
+//! | its tasks among themselves | [`scope`], [`sync`], [`select!`], [`syscall()`], [`blocking`], [`yield_now`] |
+//! | whom others may end or notify | [`signal`] |
 //! | whoever looks into it | [`runtime`] |
 //! | one without tasks | [`start!`], [`sys`] |
 //! | a scheduler of its own | [`poll::Netpoll`] behind [`poll::Scheduler`], perhaps [`arch::Context`]; `default-features = false` |
@@ -44,12 +45,13 @@
 //!
 //! # Features
 //! `rt` (default): the runtime. Without it this crate is [`arch`], [`sys`], [`timer`] and [`poll`], which
-//! link beside std and libc and disturb neither.
+//! link beside std and libc and disturb neither. `alloc`: a global allocator, [`rt::Heap`].
 //!
 //! # What it rests on
 //! Linux on x86_64, Rust 1.88. The runtime allocates by `mmap` only, and a program has no thread-local
 //! storage, no libc and no unwinding: a panic ends the process. Of signals the runtime takes SIGSEGV (the
-//! end of a stack), SIGPIPE (ignored), and, with preemption, SIGURG and SIGQUIT.
+//! end of a stack), SIGPIPE (ignored), and, with preemption, SIGURG and SIGQUIT; [`signal`] tells which a
+//! program may have.
 #![cfg_attr(not(any(test, loom)), no_std)]
 
 #[path = "../arch/mod.rs"]
@@ -72,6 +74,8 @@ pub mod runtime;
 #[cfg(all(feature = "rt", not(loom)))]
 mod sched;
 #[cfg(all(feature = "rt", not(loom)))]
+pub mod signal;
+#[cfg(all(feature = "rt", not(loom)))]
 pub mod sync;
 pub mod sys;
 #[cfg(all(feature = "rt", not(loom)))]
@@ -79,4 +83,6 @@ pub mod time;
 pub mod timer;
 
 #[cfg(all(feature = "rt", not(loom)))]
-pub use sched::{Builder, JoinHandle, Scope, ScopedJoinHandle, TaskId, blocking, scope, spawn, yield_now};
+pub use sched::{
+    Builder, JoinHandle, Scope, ScopedJoinHandle, TaskId, blocking, scope, spawn, syscall, yield_now,
+};

@@ -5,9 +5,13 @@
 mod fdmutex;
 #[path = "sched/join.rs"]
 mod join;
+#[path = "sched/owner.rs"]
+mod owner;
+#[path = "sched/role.rs"]
+mod role;
 #[path = "sched/runq.rs"]
 pub(crate) mod runq;
 #[path = "sched/search.rs"]
-mod search;
+pub(crate) mod search;
 #[path = "sync/models.rs"]
 mod sync;

@@ -205,6 +205,8 @@ fn memory_and_time() -> Vec<Case> {
         case("mprotect", __NR_mprotect, vec![a(), len(), Is(0)], || unsafe { mprotect(P, LEN, Prot::empty()) }),
         case("madvise", __NR_madvise, vec![a(), len(), Is(102)], || unsafe { madvise(P, LEN, Advice::GuardInstall) }),
         case("madvise", __NR_madvise, vec![a(), len(), Is(103)], || unsafe { madvise(P, LEN, Advice::GuardRemove) }),
+        case("mincore", __NR_mincore, vec![a(), len(), a()],
+            || unsafe { mincore(P, LEN, core::slice::from_raw_parts_mut(P, 1)) }),
         case("mremap", __NR_mremap, vec![a(), len(), Is(LEN as u64 * 2), k(MREMAP_MAYMOVE | MREMAP_FIXED), Is(AT + 4096)],
             || unsafe { mremap(P, LEN, LEN * 2, MremapFlags::MAYMOVE | MremapFlags::FIXED, P.wrapping_add(4096)) }),
         case("futex_wait", __NR_futex, vec![a(), k(FUTEX_WAIT | private), k(u32::MAX), words(TS_WORDS)],

@@ -64,6 +64,7 @@ numbers! {
     LISTEN __NR_listen SYS_listen
     LSEEK __NR_lseek SYS_lseek
     MADVISE __NR_madvise SYS_madvise
+    MINCORE __NR_mincore SYS_mincore
     MKDIRAT __NR_mkdirat SYS_mkdirat
     MMAP __NR_mmap SYS_mmap
     MPROTECT __NR_mprotect SYS_mprotect
@@ -182,7 +183,9 @@ fn structures_are_laid_out_as_the_kernel_has_them() {
     same_layout!(Sigaction, general::kernel_sigaction, general::sigaction);
     same_layout!(SigSet, general::kernel_sigset_t, general::sigset_t);
     same_layout!(SignalfdSiginfo, libc::signalfd_siginfo, libc::signalfd_siginfo, signo ssi_signo ssi_signo,
-        errno ssi_errno ssi_errno, code ssi_code ssi_code, pid ssi_pid ssi_pid, uid ssi_uid ssi_uid);
+        errno ssi_errno ssi_errno, code ssi_code ssi_code, pid ssi_pid ssi_pid, uid ssi_uid ssi_uid,
+        fd ssi_fd ssi_fd, tid ssi_tid ssi_tid, band ssi_band ssi_band, overrun ssi_overrun ssi_overrun,
+        trapno ssi_trapno ssi_trapno, status ssi_status ssi_status, int ssi_int ssi_int, ptr ssi_ptr ssi_ptr);
 }
 
 #[test]

@@ -126,6 +126,40 @@ mod select {
     }
 }
 
+mod readiness {
+    use super::holds;
+    scenarios! {
+        each_arm_wins_when_its_time_comes
+        ready_arms_beat_a_time_and_default_comes_last
+        a_default_makes_it_a_look
+        streams_and_channels_have_equal_chances
+        an_edge_that_comes_while_another_arm_wins_is_not_lost
+        what_is_called_readable_can_be_read
+        an_edge_of_the_past_is_not_readiness
+        messages_and_bytes_race
+        a_close_ends_a_select
+        a_deadline_ends_a_select
+        a_deadline_moved_on_does_not
+        selects_race_with_close_and_deadline
+    }
+}
+
+mod turns {
+    use super::holds;
+    scenarios! {
+        a_direction_in_use_is_busy
+        a_reader_waits_until_the_select_is_over
+        two_streams_in_opposite_order
+        one_stream_in_two_directions
+        a_listener_beside_a_channel
+        the_ends_of_a_pipe
+        writable_when_there_is_room_again
+        readable_waits_without_a_buffer
+        readable_ends_with_deadline_and_close
+        a_wrapper_is_pollable
+    }
+}
+
 mod locks {
     use super::holds;
     scenarios! {
@@ -168,6 +202,35 @@ mod scope {
         results_of_dropped_handles_are_dropped_inside
         a_forgotten_handle_does_not_hold_the_scope_up
         scopes_nest
+        a_size_of_its_own_and_an_error
+    }
+}
+
+#[test]
+fn a_dump_names_the_descriptors_of_a_select() {
+    for threads in THREADS {
+        let output = run(1, "a_dump_names_the_descriptors_of_a_select", threads);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let fd: u32 = String::from_utf8(output.stdout).unwrap().trim().parse().unwrap();
+        let dump = String::from_utf8(output.stderr).unwrap();
+        let line = dump.lines().find(|line| line.contains(&format!("waiting to read fd {fd} in select")));
+        // The same task's other line tells of the rest.
+        let task = line.unwrap_or_else(|| panic!("{fd}: {dump}")).split(':').next().unwrap();
+        assert!(dump.contains(&format!("{task}: in select")), "{dump}");
+    }
+}
+
+#[test]
+fn dumps_beside_selects() {
+    for threads in THREADS {
+        // What it prints does not fit a pipe that nobody reads yet.
+        let status = Command::new(program(1))
+            .arg("dumps_beside_selects")
+            .env_clear()
+            .env("NETPOLL_THREADS", threads)
+            .stderr(Stdio::null())
+            .status();
+        assert!(status.unwrap().success(), "{threads} threads");
     }
 }
 

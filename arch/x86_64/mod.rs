@@ -9,6 +9,6 @@ mod syscall;
 mod thread;
 
 pub use context::*;
-pub use preempt::{inject_call, interrupted_sp, preempt_frame, preempt_init};
+pub use preempt::{inject_call, interrupted_mask, interrupted_sp, preempt_frame, preempt_init};
 pub use syscall::*;
 pub use thread::*;

@@ -26,6 +26,8 @@ use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 /// `uc_flags`, `uc_link` and `uc_stack`).
 const UC_RSP: usize = 160;
 const UC_RIP: usize = 168;
+/// And the signals to block from its return on, behind the registers.
+const UC_SIGMASK: usize = 296;
 
 /// Below rsp, and nobody else's (System V ABI).
 const RED_ZONE: usize = 128;
@@ -78,6 +80,15 @@ pub fn preempt_frame() -> usize {
 pub unsafe fn interrupted_sp(ucontext: *mut c_void) -> usize {
     // SAFETY: the caller's contract.
     unsafe { ucontext.byte_add(UC_RSP).cast::<usize>().read() }
+}
+
+/// The interrupted thread's signal mask, bit n - 1 for signal n, which the handler's return puts in force.
+///
+/// # Safety
+/// As [`interrupted_sp`]; it must not be used behind the handler's return.
+pub unsafe fn interrupted_mask(ucontext: *mut c_void) -> *mut u64 {
+    // SAFETY: the caller's contract.
+    unsafe { ucontext.byte_add(UC_SIGMASK).cast() }
 }
 
 /// Makes the interrupted code call `async_preempt` when the handler returns.

@@ -3,6 +3,7 @@
 use crate::net::Error;
 use crate::net::fd::{Fd, Kind};
 use crate::net::methods::methods;
+use crate::net::pollable::pollable;
 use crate::sys::fd::{OFlags, pipe2};
 use crate::sys::{self, Call};
 
@@ -33,3 +34,8 @@ pub struct PipeWriter {
 // From elsewhere it may be one of packets, which the reading end does not tell (`O_DIRECT` is the other's).
 methods! { PipeReader: reader, error_type, read_deadline, handle, raw_fd(|_| Kind::Other) }
 methods! { PipeWriter: writer, error_type, write_deadline, handle, raw_fd(|_| Kind::Other) }
+
+pollable! {
+    PipeReader: readable;
+    PipeWriter: writable;
+}

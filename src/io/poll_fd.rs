@@ -12,6 +12,7 @@ use crate::blocking;
 use crate::net::Error;
 use crate::net::fd::{Fd, Kind, set_nonblocking};
 use crate::net::methods::{methods, reader, writer};
+use crate::net::pollable::pollable;
 use crate::net::transfer;
 use crate::poll::Mode;
 use crate::sys::fd::{self, OFlags, PollFlags, ppoll};
@@ -232,4 +233,8 @@ pub fn stdout() -> Result<PollFd, Error> {
 /// As there.
 pub fn stderr() -> Result<PollFd, Error> {
     PollFd::shared(OwnedFd::duplicate(2)?)
+}
+
+pollable! {
+    PollFd: readable writable;
 }

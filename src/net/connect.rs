@@ -50,7 +50,7 @@ pub(super) fn connect(
         fd.set_deadline(Side::Write, deadline)?;
     }
     loop {
-        fd.wait(Mode::Write)?;
+        fd.wait_edge(Mode::Write)?;
         if let Some(errno) = fd.call(Call::Getsockopt, sockopt::socket_error)? {
             return Err(Error::Os(Call::Connect, errno));
         }

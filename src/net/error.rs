@@ -16,7 +16,8 @@ pub enum Error {
     TimedOut,
     /// The descriptor cannot be waited for.
     NotPollable,
-    /// More than a million operations on one descriptor at once.
+    /// An arm of [`select!`](crate::select) whose direction another task uses; or more than a million
+    /// operations on one descriptor at once.
     Busy,
     /// A system call failed: its name, and how.
     Os(Call, Errno),
@@ -48,7 +49,7 @@ impl Error {
             Error::TimedOut => "deadline passed",
             Error::Closed => "use of a closed connection",
             Error::NotPollable => "not pollable",
-            Error::Busy => "too many operations at once",
+            Error::Busy => "in use by another task",
             Error::UnexpectedEof => "unexpected end of the stream",
             Error::WriteZero => "nothing was written",
             Error::InvalidAddress => "not an ADDRESS:PORT",
@@ -112,7 +113,7 @@ impl From<Refused> for Error {
     fn from(e: Refused) -> Error {
         match e {
             Refused::Closed => Error::Closed,
-            Refused::Full => Error::Busy,
+            Refused::InUse | Refused::Full => Error::Busy,
         }
     }
 }

@@ -9,12 +9,14 @@ use crate::lock::Mutex;
 use crate::poll::{Kernel, Mode, PollDesc, Side, above_stdio};
 use crate::sched::poller::{netpoll, netpoll_init};
 use crate::sched::sema::{semacquire, semrelease};
-use crate::sys::fd::OFlags;
+use crate::sched::waiter::WaitWord;
+use crate::sys::fd::{OFlags, PollFd, PollFlags, ppoll};
+use crate::sys::time::Timespec;
 use crate::sys::{self, Call, Errno, RawFd};
 use crate::time::Instant;
 use core::cell::Cell;
 use core::ptr::{self, NonNull};
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use core::time::Duration;
 
 /// What a short transfer means.
@@ -48,6 +50,10 @@ impl Kind {
     }
 }
 
+/// A direction has been exhausted; and how many looks may rely on that before one asks the kernel again,
+/// so that this (about 0.2 us) hardly counts.
+const EXHAUSTED: u8 = 16;
+
 /// The state behind the handles. Slots are reused and never unmapped.
 pub(super) struct State {
     mutex: FdMutex,
@@ -59,9 +65,10 @@ pub(super) struct State {
     pd: Cell<Option<&'static PollDesc>>,
     fd: Cell<RawFd>,
     kind: Cell<Kind>,
-    /// Known to be empty, or full: wait for an edge before the next try. Each belongs to whoever holds
-    /// the lock of its direction.
-    exhausted: [AtomicBool; 2],
+    /// Not 0: known to be empty, or full, so wait for an edge before the next try. Counts down from
+    /// [`EXHAUSTED`] to 1 with each [`Locked::look`]. Each belongs to whoever holds the lock of its
+    /// direction.
+    exhausted: [AtomicU8; 2],
     pub(super) timeouts: Timeouts,
     /// Next free slot.
     link: Cell<Option<NonNull<State>>>,
@@ -89,7 +96,67 @@ impl Semaphore for Parking {
 }
 
 /// Holds a direction's lock.
-struct Locked<'a>(&'a State, Mode);
+pub(crate) struct Locked<'a>(&'a State, Mode);
+
+impl Locked<'_> {
+    /// Whether a transfer may succeed, or would fail, right now. Asks the kernel, unless the direction is
+    /// known to be exhausted and there was no edge since. (That there was one is not enough: it may be of
+    /// what the last transfer has moved already.) A file always is.
+    ///
+    /// If not, it is exhausted: the next edge, already latched perhaps, is one of something new. But edges
+    /// are fetched by polls, which nobody may make while no task is parked on a descriptor. So who looks
+    /// again and again without ever parking is answered by the kernel every [`EXHAUSTED`]th time, or always
+    /// if `exact`.
+    pub fn look(&self, exact: bool) -> Result<bool, Error> {
+        let Locked(state, mode) = *self;
+        let Some(pd) = state.pd.get() else { return Ok(true) };
+        let exhausted = &state.exhausted[mode as usize];
+        let edge = netpoll().take_edge(pd, mode)?;
+        let looks = exhausted.load(Ordering::Relaxed);
+        let trusted = looks > 1 && !edge && !exact;
+        let ready = !trusted && would_not_block(state.fd.get(), mode);
+        let known = if ready { 0 } else { EXHAUSTED };
+        exhausted.store(if trusted { looks - 1 } else { known }, Ordering::Relaxed);
+        if !ready {
+            netpoll().watch(pd, mode)?; // here, where a system call is no harm
+        }
+        Ok(ready)
+    }
+
+    /// Parks until there is an edge, and uses it up.
+    fn wait(&self) -> Result<(), Error> {
+        let Locked(state, mode) = *self;
+        state.wait(mode)?;
+        state.exhausted[mode as usize].store(0, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Leaves `word` where the next edge finds it. `false`: look again, for there is one, or an error.
+    pub fn enlist(&self, word: WaitWord) -> bool {
+        netpoll().enlist(self.0.pd(), self.1, word) == Ok(true)
+    }
+
+    /// Takes `word` back. `false`: somebody else has taken it.
+    pub fn withdraw(&self, word: WaitWord) -> bool {
+        netpoll().withdraw(self.0.pd(), self.1, word)
+    }
+}
+
+/// poll(2), without waiting.
+fn would_not_block(fd: RawFd, mode: Mode) -> bool {
+    let events = match mode {
+        Mode::Read => PollFlags::IN | PollFlags::RDHUP,
+        Mode::Write => PollFlags::OUT,
+    };
+    let mut fds = [PollFd::new(fd, events)];
+    loop {
+        match ppoll(&mut fds, Some(Timespec::from_nanos(0))) {
+            Ok(ready) => return ready != 0,
+            Err(Errno::EINTR) => {}
+            Err(_) => return true, // then the transfer itself will tell
+        }
+    }
+}
 
 impl Drop for Locked<'_> {
     #[inline]
@@ -137,16 +204,21 @@ impl State {
         Ok(locked)
     }
 
+    /// A limit of an earlier call is none of the next one's. The caller holds the direction's lock.
+    fn forget_limit(&self, mode: Mode) -> Result<(), Error> {
+        if self.timeouts.on() { (timeout::hooks().forget)(self, mode) } else { Ok(()) }
+    }
+
     /// Whether the last transfer has exhausted the descriptor. The caller holds the direction's lock.
     #[inline]
     pub(super) fn exhausted(&self, mode: Mode) -> bool {
-        self.exhausted[mode as usize].load(Ordering::Relaxed)
+        self.exhausted[mode as usize].load(Ordering::Relaxed) != 0
     }
 
     /// Waits for an edge. The caller holds the direction's lock.
     #[inline(never)] // a park costs more than a call
     fn wait(&self, mode: Mode) -> Result<(), Error> {
-        self.exhausted[mode as usize].store(true, Ordering::Relaxed);
+        self.exhausted[mode as usize].store(EXHAUSTED, Ordering::Relaxed);
         if self.timeouts.on() {
             return (timeout::hooks().wait)(self, mode);
         }
@@ -193,7 +265,7 @@ impl Fd {
                 pd: Cell::new(pd),
                 fd: Cell::new(fd),
                 kind: Cell::new(kind),
-                exhausted: [AtomicBool::new(false), AtomicBool::new(false)],
+                exhausted: [AtomicU8::new(0), AtomicU8::new(0)],
                 timeouts: Timeouts::new(),
                 link: Cell::new(None),
             });
@@ -248,13 +320,14 @@ impl Fd {
             match op(state.fd.get()) {
                 Ok(n) => {
                     let short = n < want && n != 0 && state.kind.get().tells(mode);
-                    exhausted.store(short && !state.pd().hangup_seen(), Ordering::Relaxed);
+                    let known = if short && !state.pd().hangup_seen() { EXHAUSTED } else { 0 };
+                    exhausted.store(known, Ordering::Relaxed);
                     return Ok(n);
                 }
                 Err(Errno::EAGAIN) => state.wait(mode)?,
                 Err(Errno::EINTR) => {}
                 Err(errno) => {
-                    exhausted.store(false, Ordering::Relaxed);
+                    exhausted.store(0, Ordering::Relaxed);
                     return Err(Error::Os(call, errno));
                 }
             }
@@ -282,12 +355,33 @@ impl Fd {
         })
     }
 
-    /// Waits until a transfer in direction `mode` may succeed, or would fail.
-    pub fn wait(&self, mode: Mode) -> Result<(), Error> {
+    /// Waits for an edge in direction `mode`: for a connect, which the kernel ends with one.
+    pub fn wait_edge(&self, mode: Mode) -> Result<(), Error> {
         let state = self.state();
         state.mutex.lock::<Parking>(mode)?;
         let _locked = Locked(state, mode);
         Ok(netpoll().wait(state.pd(), mode)?)
+    }
+
+    /// Waits until a transfer in direction `mode` may succeed, or would fail.
+    pub fn ready(&self, mode: Mode) -> Result<(), Error> {
+        let state = self.state();
+        state.mutex.lock::<Parking>(mode)?;
+        let locked = Locked(state, mode);
+        state.forget_limit(mode)?;
+        while !locked.look(false)? {
+            locked.wait()?;
+        }
+        Ok(())
+    }
+
+    /// Becomes the one reader or writer, but fails with [`Error::Busy`] where that would wait.
+    pub fn try_lock(&self, mode: Mode) -> Result<Locked<'_>, Error> {
+        let state = self.state();
+        state.mutex.try_lock(mode)?;
+        let locked = Locked(state, mode);
+        state.forget_limit(mode)?;
+        Ok(locked)
     }
 
     /// Fails as a transfer would that may not begin: closed, or past its deadline.

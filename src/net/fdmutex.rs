@@ -35,6 +35,8 @@ pub(crate) trait Semaphore {
 pub(crate) enum Refused {
     /// It is closed.
     Closed,
+    /// Somebody else is in this direction ([`FdMutex::try_lock`]).
+    InUse,
     /// A field of the word is full: 1,048,575 operations at once (Go panics).
     Full,
 }
@@ -118,6 +120,21 @@ impl FdMutex {
             // Whoever wakes us has taken us off the count of the waiting; we compete again.
             S::acquire(self.semaphore(mode));
         }
+    }
+
+    /// As [`FdMutex::lock`], without waiting.
+    pub fn try_lock(&self, mode: Mode) -> Result<(), Refused> {
+        let f = fields(mode);
+        let step = |old: u64| {
+            if old & CLOSED != 0 {
+                Err(Refused::Closed)
+            } else if old & f.lock != 0 {
+                Err(Refused::InUse)
+            } else {
+                add_user(old | f.lock)
+            }
+        };
+        self.update(step).map(drop)
     }
 
     /// Leaves, and lets the next in. As [`FdMutex::decref`].
@@ -205,6 +222,22 @@ mod tests {
     }
 
     #[test]
+    fn try_lock_is_refused_while_another_is_in() {
+        for mode in [Mode::Read, Mode::Write] {
+            let m = FdMutex::new();
+            m.lock::<Never>(mode).unwrap();
+            assert_eq!(m.try_lock(mode), Err(Refused::InUse));
+            assert!(!m.unlock::<Never>(mode));
+            m.try_lock(mode).unwrap();
+            assert_eq!(m.try_lock(mode), Err(Refused::InUse));
+            m.close::<Never>().unwrap();
+            assert_eq!(m.try_lock(mode), Err(Refused::Closed));
+            assert!(!m.decref(), "who got in is a user");
+            assert!(m.unlock::<Never>(mode));
+        }
+    }
+
+    #[test]
     fn overflow_is_a_value_and_leaves_the_word_usable() {
         let m = FdMutex::new();
         for _ in 0..(1 << 20) - 1 {
@@ -212,6 +245,7 @@ mod tests {
         }
         assert_eq!(m.incref(), Err(Refused::Full));
         assert_eq!(m.lock::<Never>(Mode::Read), Err(Refused::Full));
+        assert_eq!(m.try_lock(Mode::Read), Err(Refused::Full));
         assert_eq!(m.close::<Never>(), Err(Refused::Full));
         assert!(!m.decref());
         m.lock::<Never>(Mode::Write).unwrap();

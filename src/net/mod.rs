@@ -4,6 +4,9 @@
 //! A handle may be shared by reference between tasks ([`TcpStream::try_clone`] makes another where a
 //! reference does not live long enough). One task may read while another writes; two that read take
 //! turns. Closing, from any task, ends what others have under way with [`Error::Closed`].
+//!
+//! `readable` and `writable` wait without reading or writing: as methods, and as arms of
+//! [`select!`](crate::select) for whatever is [`Pollable`].
 
 pub(crate) mod addr;
 mod builder;
@@ -12,9 +15,11 @@ mod error;
 pub(crate) mod fd;
 mod fdmutex;
 pub(crate) mod half;
+mod inherit;
 pub(crate) mod methods;
 mod option;
 mod parse;
+pub(crate) mod pollable;
 mod tcp;
 mod timeout;
 pub(crate) mod transfer;
@@ -26,7 +31,9 @@ pub use addr::ToSocketAddrs;
 pub use builder::TcpBuilder;
 pub use error::Error;
 pub use half::{ReadHalf, WriteHalf};
+pub use inherit::{Inherited, InheritedSocket, Socket, inherited};
 pub use option::Keepalive;
+pub use pollable::{Pollable, Source};
 pub use tcp::{TcpListener, TcpStream};
 pub use udp::UdpSocket;
 pub use unix::{UnixDatagram, UnixListener, UnixSeqpacket, UnixSeqpacketListener, UnixStream};

@@ -5,6 +5,7 @@ use super::connect::connect;
 use super::fd::{Fd, Kind};
 use super::methods::{methods, options};
 use super::option::{self, Keepalive};
+use super::pollable::pollable;
 use super::{Error, builder};
 use crate::sys::socket::SocketType;
 use crate::sys::{RawFd, sockopt};
@@ -98,4 +99,9 @@ options! { TcpStream
     /// For how long closing waits for unsent data, in whole seconds; zero makes it a reset; `None`: not at all,
     /// while the kernel goes on sending.
     linger, set_linger: Option<Duration> = option::linger, option::set_linger;
+}
+
+pollable! {
+    TcpListener: readable;
+    TcpStream: readable writable;
 }

@@ -35,6 +35,8 @@ pub(super) struct Hooks {
     pub begin: fn(&State, Mode) -> Result<(), Error>,
     /// In the place of a wait.
     pub wait: fn(&State, Mode) -> Result<(), Error>,
+    /// At the start of a wait for readiness: what an earlier call has armed is forgotten.
+    pub forget: fn(&State, Mode) -> Result<(), Error>,
 }
 
 static HOOKS: AtomicPtr<Hooks> = AtomicPtr::new(ptr::null_mut());
@@ -75,7 +77,7 @@ impl Timeouts {
 
     /// Puts `limit` in the place of whatever was in force in this direction. `None` if it is zero.
     pub fn set(&self, pd: &PollDesc, mode: Mode, limit: Option<Duration>) -> Option<Result<(), Error>> {
-        static THESE: Hooks = Hooks { begin, wait };
+        static THESE: Hooks = Hooks { begin, wait, forget };
         let limit = match limit {
             None => 0,
             Some(Duration::ZERO) => return None,
@@ -105,24 +107,25 @@ impl Timeouts {
 
 /// See [`Hooks::begin`].
 fn begin(state: &State, mode: Mode) -> Result<(), Error> {
-    let (pd, timeouts) = (state.pd(), &state.timeouts);
-    timeouts.armed[mode as usize].store(false, Ordering::Relaxed);
     if state.exhausted(mode) {
+        state.timeouts.armed[mode as usize].store(false, Ordering::Relaxed);
         return wait(state, mode);
     }
-    loop {
-        match netpoll().reset(pd, mode) {
-            Err(poll::Error::Timeout) => {
-                let limits = timeouts.limits.lock();
-                if limits[mode as usize] == 0 {
-                    return Err(Error::TimedOut);
-                }
-                // An earlier call's.
-                netpoll().set_deadline(pd, side(mode), None)?;
-            }
-            done => return Ok(done?),
+    forget(state, mode)?;
+    Ok(netpoll().reset(state.pd(), mode)?)
+}
+
+/// See [`Hooks::forget`].
+fn forget(state: &State, mode: Mode) -> Result<(), Error> {
+    let (pd, timeouts) = (state.pd(), &state.timeouts);
+    timeouts.armed[mode as usize].store(false, Ordering::Relaxed);
+    if netpoll().check(pd, mode) == Err(poll::Error::Timeout) {
+        let limits = timeouts.limits.lock();
+        if limits[mode as usize] != 0 {
+            netpoll().set_deadline(pd, side(mode), None)?; // an earlier call's
         }
     }
+    Ok(())
 }
 
 /// See [`Hooks::wait`].

@@ -5,6 +5,7 @@ use super::fd::{Fd, Kind};
 use crate::poll::Mode;
 use crate::rt::clock::nanotime;
 use crate::sched::poller::sleep_until;
+use crate::sched::syscall;
 use crate::sys::fd::{IoSlice, IoSliceMut};
 use crate::sys::sockaddr::SockAddr;
 use crate::sys::socket::{self, MsgFlags, SocketFlags};
@@ -108,7 +109,7 @@ impl Fd {
         while sent < count {
             // A short result may come from the file's end as well as from a full socket: `want` is 0.
             let n = self.transfer(Mode::Write, Call::Sendfile, 0, |fd| {
-                sys::fd::sendfile(fd, file, Some(offset), count - sent)
+                syscall(|| sys::fd::sendfile(fd, file, Some(offset), count - sent))
             })?;
             if n == 0 {
                 break;

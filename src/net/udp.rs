@@ -10,6 +10,7 @@ use super::connect::socket_with;
 use super::fd::{Fd, Kind};
 use super::methods::{methods, options};
 use super::option;
+use crate::net::pollable::pollable;
 use crate::sys::sockaddr::SockAddr;
 use crate::sys::socket::{self, SocketType};
 use crate::sys::{Call, sockopt};
@@ -114,4 +115,8 @@ impl UdpSocket {
     pub fn leave_multicast_v6(&self, group: &Ipv6Addr, interface: u32) -> Result<(), Error> {
         self.fd.call(Call::Setsockopt, |fd| sockopt::set_ipv6_drop_membership(fd, *group, interface))
     }
+}
+
+pollable! {
+    UdpSocket: readable writable;
 }

@@ -19,8 +19,8 @@ const FIRST_LOG: u32 = FIRST.trailing_zeros();
 /// Blocks: the last one would reach 2^32 slots. Under loom, where an atomic is costly to make, three.
 const BLOCKS: usize = if cfg!(loom) { 3 } else { 27 };
 
-/// End of the free list.
-const NONE: u32 = u32::MAX;
+/// End of the free list, in which a slot is its number and 1.
+const NONE: u32 = 0;
 
 pub(super) struct PollCache {
     blocks: [AtomicPtr<PollDesc>; BLOCKS],
@@ -83,7 +83,7 @@ impl PollCache {
     pub(super) fn alloc(&self, kernel: &impl Kernel, fire: [Fire; 2]) -> Result<&PollDesc, Errno> {
         let mut slots = self.slots.lock();
         if slots.first != NONE {
-            let Some(pd) = self.get(slots.first) else { return Err(Errno::ENOMEM) }; // it exists
+            let Some(pd) = self.get(slots.first - 1) else { return Err(Errno::ENOMEM) }; // it exists
             slots.first = pd.link.load(Ordering::Relaxed);
             return Ok(pd);
         }
@@ -109,7 +109,7 @@ impl PollCache {
     pub(super) fn free(&self, pd: &PollDesc) {
         let mut slots = self.slots.lock();
         pd.link.store(slots.first, Ordering::Relaxed);
-        slots.first = pd.index;
+        slots.first = pd.index + 1;
     }
 
     /// Calls `f` with every slot ever handed out.

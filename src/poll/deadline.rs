@@ -47,7 +47,7 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
             Some(at) if at <= self.kernel.nanotime() => EXPIRED,
             Some(at) => at,
         };
-        let (reader, writer, earlier, armed);
+        let (reader, writer, first, armed);
         {
             let mut d = pd.deadlines.lock();
             if pd.info.load(Ordering::SeqCst) & info::CLOSING != 0 {
@@ -60,7 +60,7 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
             if side != Side::Read {
                 d.wd = value;
             }
-            (earlier, armed) = self.rearm(pd, &mut d, rd, wd, combined);
+            (first, armed) = self.rearm(pd, &mut d, rd, wd, combined);
             // Published before anybody is woken by it: the woken look.
             self.publish_deadlines(pd, &d);
             reader = if d.rd < 0 { pd.unblock(Mode::Read, false) } else { None };
@@ -68,8 +68,8 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
         }
         self.ready(reader);
         self.ready(writer);
-        if earlier {
-            self.wake_for_timer();
+        if first != NEVER {
+            self.wake_for_timer(first);
         }
         armed
     }
@@ -82,12 +82,15 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
         if d.wd < 0 {
             expired |= info::WRITE_EXPIRED;
         }
-        pd.publish(expired, (info::READ_EXPIRED | info::WRITE_EXPIRED) & !expired);
+        let both = info::READ_EXPIRED | info::WRITE_EXPIRED;
+        if pd.info.load(Ordering::SeqCst) & both != expired {
+            pd.publish(expired, both & !expired);
+        }
     }
 
     /// Brings the timers in line with `d`, which was (`rd`, `wd`, `combined`) before. Every change
-    /// counts the sequence number up, so that a callback already on its way is ignored. Returns whether
-    /// a sleeping poll must hear of it, which one timer may want while the other has failed.
+    /// gives its timer a new number, so that a callback already on its way is ignored. Returns the time
+    /// that a sleeping poll must hear of, or [`NEVER`]; one timer may want that while the other has failed.
     fn rearm(
         &self,
         pd: &PollDesc,
@@ -95,13 +98,12 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
         rd: i64,
         wd: i64,
         combined: bool,
-    ) -> (bool, Result<(), Error>) {
-        let (mut earlier, mut result) = (false, Ok(()));
+    ) -> (i64, Result<(), Error>) {
+        let (mut first, mut result) = (NEVER, Ok(()));
         let regrouped = d.combined() != combined;
         if d.rd != rd || regrouped {
-            d.rseq = d.rseq.wrapping_add(1);
-            match self.arm(&pd.rt, field(pd, offset_of!(PollDesc, rt)), d.rd, d.rseq) {
-                Ok(first) => earlier |= first,
+            match self.arm(&pd.rt, field(pd, offset_of!(PollDesc, rt)), d.rd) {
+                Ok(time) => first = first.min(time),
                 Err(e) => {
                     d.rd = NONE; // and no longer combined: the writer gets its own timer below
                     result = Err(e);
@@ -109,27 +111,30 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
             }
         }
         if d.wd != wd || regrouped {
-            d.wseq = d.wseq.wrapping_add(1);
             let own = if d.combined() { NONE } else { d.wd };
-            match self.arm(&pd.wt, field(pd, offset_of!(PollDesc, wt)), own, d.wseq) {
-                Ok(first) => earlier |= first,
+            match self.arm(&pd.wt, field(pd, offset_of!(PollDesc, wt)), own) {
+                Ok(time) => first = first.min(time),
                 Err(e) => {
                     d.wd = NONE;
                     result = Err(e);
                 }
             }
         }
-        (earlier, result)
+        (first, result)
     }
 
-    fn arm(&self, timer: &Timer, at: NonNull<Timer>, when: i64, seq: u32) -> Result<bool, Error> {
+    /// Sets a timer, or stops it (`when` not positive); the time, if it came to be the earliest.
+    fn arm(&self, timer: &Timer, at: NonNull<Timer>, when: i64) -> Result<i64, Error> {
         if when <= 0 {
             self.timers.stop(timer);
-            return Ok(false);
+            return Ok(NEVER);
         }
-        // SAFETY: descriptors are type-stable and their timers know no other heap; `at` was derived
-        // from the whole descriptor, which `fire_*` go back to.
-        unsafe { self.timers.set(&self.kernel, at, when, seq) }.map_err(|e| Error::Os(Call::Mmap, e))
+        // SAFETY: descriptors are type-stable and their timers are set in this poller's heaps only; `at`
+        // was derived from the whole descriptor, which `fire_*` go back to.
+        match unsafe { self.timers.set(&self.kernel, self.sched.shard(), at, when) } {
+            Ok(earlier) => Ok(if earlier { when } else { NEVER }),
+            Err(e) => Err(Error::Os(Call::Mmap, e)),
+        }
     }
 
     /// Begins the close (Go: `pollUnblock`): every wait from now on, and every one under way, returns
@@ -140,12 +145,10 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
     pub fn unblock(&self, pd: &PollDesc) -> Result<(), Error> {
         let (reader, writer);
         {
-            let mut d = pd.deadlines.lock();
+            let _d = pd.deadlines.lock();
             if pd.info.load(Ordering::SeqCst) & info::CLOSING != 0 {
                 return Err(Error::Closing);
             }
-            d.rseq = d.rseq.wrapping_add(1);
-            d.wseq = d.wseq.wrapping_add(1);
             pd.publish(info::CLOSING, 0);
             reader = pd.unblock(Mode::Read, false);
             writer = pd.unblock(Mode::Write, false);
@@ -176,10 +179,10 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
     ///
     /// # Safety
     /// `context` must be what the callback was called with, by this poller, and the call under way.
-    pub unsafe fn wake_on_fire(context: *mut (), waiter: S::Waiter) {
+    pub unsafe fn wake_on_fire(context: *mut (), waiter: impl Into<S::Waiter>) {
         // SAFETY: contract: `expire` above passed a live `Firing` of these types.
         let firing = unsafe { &mut *context.cast::<Firing<'_, K, S>>() };
-        super::WakeList::push(&mut firing.woken.list, waiter);
+        super::WakeList::push(&mut firing.woken.list, waiter.into());
         // Not a parked waiter of a descriptor, but the poll has something to return.
         firing.woken.others = true;
     }
@@ -211,13 +214,14 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
         firing.netpoll.deadline_passed(pd, Mode::Write, seq, firing.woken);
     }
 
-    /// Go's `netpolldeadlineimpl`. Under the descriptor's lock alone: the heap is unlocked here, which
-    /// is what makes the lock order hold (golang/go#35532).
+    /// Go's `netpolldeadlineimpl`. Under the descriptor's lock alone: heap and timer are unlocked here, which
+    /// is what makes the lock order hold (golang/go#35532). The timers are set and stopped under that lock
+    /// only, so their numbers stand still.
     fn deadline_passed(&self, pd: &PollDesc, timer: Mode, seq: u32, woken: &mut Woken<S::List>) {
         let mut d = pd.deadlines.lock();
         let (current, read, write) = match timer {
-            Mode::Read => (d.rseq, true, d.combined()),
-            Mode::Write => (d.wseq, false, true),
+            Mode::Read => (pd.rt.seq(), true, d.combined()),
+            Mode::Write => (pd.wt.seq(), false, true),
         };
         if seq != current {
             return; // the deadline was changed, or the slot reused, while this was on its way
@@ -284,13 +288,12 @@ mod tests {
         let [reader, writer] = pipe2(OFlags::CLOEXEC).unwrap();
         let p = Netpoll::new(Linux::new(), Nobody);
         let pd = p.open(reader).unwrap();
-        pd.deadlines.lock().rseq = u32::MAX - 1;
+        pd.rt.set_seq(u32::MAX - 1);
         let far = p.kernel.nanotime() + 3_600_000_000_000;
-        let seq = || pd.deadlines.lock().rseq;
         p.set_deadline(pd, Side::Read, Some(far)).unwrap();
-        assert_eq!(seq(), u32::MAX);
+        assert_eq!(pd.rt.seq(), u32::MAX);
         p.set_deadline(pd, Side::Read, Some(far + 1)).unwrap();
-        assert_eq!(seq(), 0);
+        assert_eq!(pd.rt.seq(), 0);
         let mut woken = Woken { list: Nobody, delta: 0, others: false };
         p.deadline_passed(pd, Mode::Read, u32::MAX, &mut woken);
         assert_eq!(p.reset(pd, Mode::Read), Ok(()), "the timer from before the wrap is stale");

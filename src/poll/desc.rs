@@ -1,7 +1,7 @@
 //! `PollDesc`: one registered descriptor. The semaphores, the info word, and their transitions.
 
 use crate::atomic::{AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering::SeqCst};
-use crate::lock::Mutex;
+use crate::lock::Spin;
 use crate::sys::RawFd;
 use crate::sys::epoll::EpollFlags;
 use crate::timer::Timer;
@@ -69,16 +69,16 @@ pub struct PollDesc {
     pub(super) index: u32,
     /// Next slot in the free list; under the cache's lock.
     pub(super) link: AtomicU32,
-    pub(super) deadlines: Mutex<Deadlines>,
+    pub(super) deadlines: Spin<Deadlines>,
     pub(super) rt: Timer,
     pub(super) wt: Timer,
 }
 
 /// What the descriptor's lock guards; `closing` in the info word changes under it too.
+///
+/// The numbers by which a timer that fired for an earlier deadline is recognised (Go: `rseq`, `wseq`) are
+/// those of the timers, which change with every set and stop.
 pub(super) struct Deadlines {
-    /// Counts up with every change, so that a timer that fired for an earlier one is recognised.
-    pub rseq: u32,
-    pub wseq: u32,
     /// Absolute ns; 0 none, < 0 expired.
     pub rd: i64,
     pub wd: i64,
@@ -102,7 +102,7 @@ impl PollDesc {
             fd: AtomicI32::new(-1),
             index,
             link: AtomicU32::new(0),
-            deadlines: Mutex::new(Deadlines { rseq: 0, wseq: 0, rd: 0, wd: 0 }),
+            deadlines: Spin::new(Deadlines { rd: 0, wd: 0 }),
             rt: Timer::new(fire[0]),
             wt: Timer::new(fire[1]),
         }
@@ -135,6 +135,12 @@ impl PollDesc {
             Mode::Read => &self.rg,
             Mode::Write => &self.wg,
         }
+    }
+
+    /// Whether edges of this direction have to be asked for first.
+    #[inline]
+    pub(super) fn unwatched(&self, mode: Mode) -> bool {
+        mode == Mode::Write && self.info.load(SeqCst) & info::OUT_ARMED == 0
     }
 
     /// Go's `netpollunblock`: leaves `READY` behind for an event, `NIL` otherwise, and returns the

@@ -5,6 +5,7 @@ use crate::sys::eventfd::EventfdFlags;
 use crate::sys::mm::{MapFlags, Prot};
 use crate::sys::time::{ClockId, Timespec};
 use crate::sys::{self, Errno, RawFd};
+use core::marker::PhantomData;
 use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -74,11 +75,26 @@ pub trait Kernel {
     unsafe fn unmap(&self, memory: NonNull<u8>, len: usize);
 }
 
+/// How `CLOCK_MONOTONIC` is read.
+pub trait Clock {
+    /// In ns.
+    fn nanotime() -> i64;
+}
+
+/// By system call.
+pub struct SystemCall;
+
+impl Clock for SystemCall {
+    fn nanotime() -> i64 {
+        sys::time::clock_gettime(ClockId::Monotonic).map_or(0, Timespec::as_nanos)
+    }
+}
+
 /// The running kernel.
-pub struct Linux {
-    /// `epoll_pwait2` is there (Linux 5.11), as far as is known.
-    pwait2: AtomicBool,
-    clock: fn() -> i64,
+pub struct Linux<C = SystemCall> {
+    /// `epoll_pwait2` is not there (it came with Linux 5.11), as has turned out.
+    no_pwait2: AtomicBool,
+    clock: PhantomData<C>,
 }
 
 impl Default for Linux {
@@ -91,19 +107,19 @@ impl Linux {
     /// Waits in ns by `epoll_pwait2`, in ms where the kernel turns out not to know it; reads the clock
     /// by system call.
     pub const fn new() -> Linux {
-        Linux::with_clock(|| sys::time::clock_gettime(ClockId::Monotonic).map_or(0, Timespec::as_nanos))
-    }
-
-    /// As [`Linux::new`], with another reader of `CLOCK_MONOTONIC` (the vDSO's).
-    pub const fn with_clock(clock: fn() -> i64) -> Linux {
-        Linux { pwait2: AtomicBool::new(true), clock }
+        Linux::with_clock()
     }
 
     /// As [`Linux::new`], as if `epoll_pwait2` did not exist: the switch for testing the fallback.
     pub const fn without_pwait2() -> Linux {
-        let mut linux = Linux::new();
-        linux.pwait2 = AtomicBool::new(false);
-        linux
+        Linux { no_pwait2: AtomicBool::new(true), clock: PhantomData }
+    }
+}
+
+impl<C: Clock> Linux<C> {
+    /// As [`Linux::new`], with another reader of the clock (the vDSO's).
+    pub const fn with_clock() -> Linux<C> {
+        Linux { no_pwait2: AtomicBool::new(false), clock: PhantomData }
     }
 }
 
@@ -132,7 +148,7 @@ pub const fn timeout_ms(delay: i64) -> i32 {
     }
 }
 
-impl Kernel for Linux {
+impl<C: Clock> Kernel for Linux<C> {
     fn epoll_create(&self) -> Result<RawFd, Errno> {
         // May well be number 1: it cannot be written to.
         sys::epoll::epoll_create1(EpollCreateFlags::CLOEXEC)
@@ -164,10 +180,10 @@ impl Kernel for Linux {
             // Without a time to convert the older call does the same with less to copy.
             return sys::epoll::epoll_pwait(epfd, events, timeout_ms(delay));
         }
-        if self.pwait2.load(Ordering::Relaxed) {
+        if !self.no_pwait2.load(Ordering::Relaxed) {
             match sys::epoll::epoll_pwait2(epfd, events, Some(&Timespec::from_nanos(delay))) {
                 // EPERM is the answer of seccomp filters older than the call; the call itself has none.
-                Err(Errno::ENOSYS | Errno::EPERM) => self.pwait2.store(false, Ordering::Relaxed),
+                Err(Errno::ENOSYS | Errno::EPERM) => self.no_pwait2.store(true, Ordering::Relaxed),
                 done => return done,
             }
         }
@@ -183,7 +199,7 @@ impl Kernel for Linux {
     }
 
     fn nanotime(&self) -> i64 {
-        (self.clock)()
+        C::nanotime()
     }
 
     fn map(&self, len: usize) -> Result<NonNull<u8>, Errno> {

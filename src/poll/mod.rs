@@ -22,24 +22,27 @@
 //!   read(fd)  -> data
 //! ```
 //!
+//! A task that waits for several things at once does not park here: it puts a word into each semaphore
+//! ([`Netpoll::enlist`]), parks by itself, and takes back what nobody has taken ([`Netpoll::withdraw`]).
+//!
 //! # Orderings
 //! Pairs of "store mine, then load yours" keep wake-ups from being lost. Both sides of each are
 //! `SeqCst`; acquire and release alone would lose one now and then (golang/go#45211).
-//! * waiter: semaphore := wait, then load the info word / closer, deadline: store info, then swap
-//!   the semaphore.
+//! * waiter: semaphore := wait (in `enlist`: the word), then load the info word / closer, deadline: store
+//!   info, then swap the semaphore.
 //! * breaker: publish work, then set the wake flag / poller: clear the flag, then look for work. Both
 //!   by a swap, so that the work itself needs no more than a lock or a release store.
 //! * sleeper: count itself, then load the wake flag / eater of a break event: load the count after
 //!   the flag was set ([`Netpoll::break_`]).
 //!
-//! Lock order: descriptor < timers < poll cache. No lock is held while a task is readied or parked.
+//! Lock order: descriptor < heap of timers < timer, and descriptor < poll cache. No lock is held while a task is readied or parked.
 
 mod cache;
 mod deadline;
 mod desc;
 mod kernel;
 #[cfg(all(test, loom))]
-mod model;
+pub(crate) mod model;
 mod netpoll;
 mod stats;
 mod wait;
@@ -48,26 +51,28 @@ pub use deadline::Side;
 pub use desc::{Mode, PollDesc};
 #[cfg(all(feature = "rt", not(loom)))]
 pub(crate) use kernel::above_stdio;
-pub use kernel::{Kernel, Linux, timeout_ms};
+pub use kernel::{Clock, Kernel, Linux, SystemCall, timeout_ms};
 pub use netpoll::{EVENTS, Netpoll};
 pub use stats::Stats;
 
 use crate::sys::{Call, Errno};
 use core::fmt;
 
-/// A waiting task, one machine word: a task's address, an index, a boxed waker.
+/// What waits, one machine word: a task's address, an index, a boxed waker; or, for a scheduler that uses
+/// [`Netpoll::enlist`], something from which it finds out whether there is still a task to wake.
 ///
 /// # Safety
 /// `from_word(into_word(w))` must be `w` again, also on another thread than the one that parked, and
 /// the word must be none of 0, 1 and 2, which the semaphores use for nil, ready and wait.
 pub unsafe trait Waiter: Copy {
-    /// The task as a word greater than 2.
+    /// It as a word greater than 2.
     fn into_word(self) -> usize;
 
-    /// The task behind a word.
+    /// What is behind a word.
     ///
     /// # Safety
-    /// `word` must have come from [`Waiter::into_word`], and is turned back exactly once for each park.
+    /// `word` must have come from [`Waiter::into_word`], and is turned back exactly once for each park
+    /// (or [`Netpoll::enlist`]).
     unsafe fn from_word(word: usize) -> Self;
 }
 
@@ -84,7 +89,8 @@ unsafe impl<T> Waiter for core::ptr::NonNull<T> {
     }
 }
 
-/// Collects the woken, in the order of their events.
+/// Collects the woken, in the order of their events. A waiter that turns out to have nobody to wake may be
+/// left out.
 pub trait WakeList<W>: Default {
     /// Appends `waiter`.
     fn push(&mut self, waiter: W);
@@ -92,7 +98,7 @@ pub trait WakeList<W>: Default {
 
 /// What the poller needs of a scheduler.
 pub trait Scheduler {
-    /// A task of this scheduler.
+    /// A task of this scheduler, or what stands for one.
     type Waiter: Waiter;
     /// What [`Netpoll::netpoll`] returns the woken in.
     type List: WakeList<Self::Waiter>;
@@ -105,8 +111,14 @@ pub trait Scheduler {
     /// before `commit` has returned.
     fn park(&self, commit: impl FnOnce(Self::Waiter) -> bool);
 
-    /// Makes a parked task runnable (Go: `goready`). Called without locks, from any thread.
+    /// Makes a parked task runnable (Go: `goready`), if it still waits for this. Called without locks, from
+    /// any thread.
     fn ready(&self, waiter: Self::Waiter);
+
+    /// Which of the poller's heaps a timer goes into that the calling thread sets. A bare poller has one.
+    fn shard(&self) -> usize {
+        0
+    }
 }
 
 /// Why a wait ended without an edge, or an operation of the poller failed.

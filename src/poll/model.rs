@@ -25,9 +25,9 @@ fn check(model: impl Fn() + Sync + Send + 'static) {
 
 /// Events wait here in no order with anything else: a real kernel orders more, and hides mistakes.
 #[derive(Default)]
-struct Os {
-    now: core::sync::atomic::AtomicI64,
-    events: std::sync::Mutex<Vec<EpollEvent>>,
+pub(crate) struct Os {
+    pub now: core::sync::atomic::AtomicI64,
+    pub events: std::sync::Mutex<Vec<EpollEvent>>,
     /// The break's edge. A poll that blocks waits for nothing else, unless its delay is `until`.
     edge: Mutex<bool>,
     changed: Condvar,
@@ -96,6 +96,12 @@ impl Kernel for Os {
         // SAFETY: from `map`, with this length, and given up (contract).
         unsafe { dealloc(memory.as_ptr(), layout(len)) };
     }
+}
+
+/// The descriptor in slot `index`, and an event of it: for models of others.
+pub(crate) fn slot<S: Scheduler>(p: &Netpoll<Os, S>, index: u32) -> (&PollDesc, EpollEvent) {
+    let pd = p.cache.get(index).unwrap();
+    (pd, EpollEvent::new(EpollFlags::IN, pd.data()))
 }
 
 fn layout(len: usize) -> Layout {
@@ -331,6 +337,32 @@ fn two_timers_and_a_sleeper() {
             p.netpoll(-1).unwrap();
         }
         setters.into_iter().for_each(|setter| setter.join().unwrap());
+    });
+}
+
+/// I13: a time that an earlier sleep was to end at is not taken for that of the one that begins.
+///
+/// Fails with: `poll_until` not set back behind the sleep; `wake_for_timer` leaving out times it should not.
+#[test]
+fn a_timer_and_a_sleeper_that_slept_before() {
+    check(|| {
+        let p = poller(Os { until: Some(40), ..Os::default() });
+        p.open(10).unwrap();
+        let other = p.open(11).unwrap().index;
+        p.set_deadline(pd(&p), Side::Both, Some(50)).unwrap();
+        let event = input(&p);
+        p.kernel.events.lock().unwrap().push(event);
+        p.netpoll(-1).unwrap(); // would have slept until 50
+        p.set_deadline(pd(&p), Side::Both, Some(200)).unwrap();
+        p.kernel.now.store(60, Ordering::Relaxed);
+        p.netpoll(0).unwrap(); // moves the entry on
+        let setter = spawn(&p, move |p| {
+            p.set_deadline(p.cache.get(other).unwrap(), Side::Read, Some(100)).unwrap();
+        });
+        while !p.kernel.slept_until.load(Ordering::Relaxed) {
+            p.netpoll(-1).unwrap();
+        }
+        setter.join().unwrap();
     });
 }
 

@@ -9,7 +9,7 @@ use crate::lock::Mutex;
 use crate::sys::Call;
 use crate::sys::epoll::{CtlOp, EpollEvent, EpollFlags};
 use crate::sys::{Errno, RawFd};
-use crate::timer::Timers;
+use crate::timer::{AtomicTime, NEVER, Timers};
 use core::mem::MaybeUninit;
 
 /// Events taken from the kernel at once (Go's figure).
@@ -29,7 +29,7 @@ pub(super) const REGISTER: EpollFlags =
 pub struct Netpoll<K: Kernel, S: Scheduler> {
     pub(super) kernel: K,
     pub(super) sched: S,
-    /// -1 until made.
+    /// Their numbers and 1; 0 until they are made.
     epfd: AtomicI32,
     break_fd: AtomicI32,
     init_lock: Mutex<()>,
@@ -37,7 +37,10 @@ pub struct Netpoll<K: Kernel, S: Scheduler> {
     wake_sig: AtomicU32,
     /// Polls that block, or are about to.
     sleepers: AtomicU32,
-    /// Tasks parked here (Go: `netpollWaiters`).
+    /// If there is one of these: the latest time it sleeps until (Go: `pollUntil`). [`NEVER`] also while
+    /// that is unknown.
+    poll_until: AtomicTime,
+    /// Tasks parked here (Go: `netpollWaiters`), and words put in by `enlist`.
     pub(super) waiters: AtomicU32,
     /// The errno that ended the poller, or 0.
     pub(super) failed: AtomicI32,
@@ -49,7 +52,7 @@ pub struct Netpoll<K: Kernel, S: Scheduler> {
 /// The woken, and what [`Netpoll::adjust_waiters`] must be told of them.
 pub(super) struct Woken<L> {
     pub list: L,
-    /// Minus the number of descriptors' waiters in the list.
+    /// Minus the number of descriptors' waiters given to the list.
     pub delta: i32,
     /// There are others in it.
     pub others: bool,
@@ -68,11 +71,12 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
         Netpoll {
             kernel,
             sched,
-            epfd: AtomicI32::new(-1),
-            break_fd: AtomicI32::new(-1),
+            epfd: AtomicI32::new(0),
+            break_fd: AtomicI32::new(0),
             init_lock: Mutex::new(()),
             wake_sig: AtomicU32::new(0),
             sleepers: AtomicU32::new(0),
+            poll_until: AtomicTime::never(),
             waiters: AtomicU32::new(0),
             failed: AtomicI32::new(0),
             cache: PollCache::new(),
@@ -87,11 +91,12 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
         let netpoll = Netpoll {
             kernel,
             sched,
-            epfd: AtomicI32::new(-1),
-            break_fd: AtomicI32::new(-1),
+            epfd: AtomicI32::new(0),
+            break_fd: AtomicI32::new(0),
             init_lock: Mutex::new(()),
             wake_sig: AtomicU32::new(0),
             sleepers: AtomicU32::new(0),
+            poll_until: AtomicTime::never(),
             waiters: AtomicU32::new(0),
             failed: AtomicI32::new(0),
             cache: PollCache::new(),
@@ -101,6 +106,7 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
         for word in [&netpoll.wake_sig, &netpoll.sleepers, &netpoll.waiters] {
             word.store(0, Ordering::SeqCst);
         }
+        netpoll.poll_until.store(NEVER, Ordering::SeqCst);
         netpoll
     }
 
@@ -115,7 +121,7 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
     }
 
     /// The timers that [`Netpoll::netpoll`] sleeps for and fires: the deadlines', and any the scheduler
-    /// adds. After [`Timers::set`] returned `true`, call [`Netpoll::wake_for_timer`].
+    /// adds. After [`Timers::set`] returned `true`, call [`Netpoll::wake_for_timer`] with the same time.
     pub fn timers(&self) -> &Timers {
         &self.timers
     }
@@ -127,11 +133,11 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
     /// [`Error::Os`] of `epoll_create1`, `eventfd2` or `epoll_ctl`; nothing is left behind, and the
     /// next call tries again.
     pub fn init(&self) -> Result<(), Error> {
-        if self.epfd.load(Ordering::Acquire) >= 0 {
+        if self.epfd.load(Ordering::Acquire) != 0 {
             return Ok(());
         }
         let _guard = self.init_lock.lock();
-        if self.epfd.load(Ordering::Relaxed) >= 0 {
+        if self.epfd.load(Ordering::Relaxed) != 0 {
             return Ok(());
         }
         let epfd = self.kernel.epoll_create().map_err(|e| Error::Os(Call::EpollCreate1, e))?;
@@ -146,9 +152,17 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
             self.kernel.close(epfd);
             Error::Os(Call::EpollCtl, e)
         })?;
-        self.break_fd.store(break_fd, Ordering::Relaxed);
-        self.epfd.store(epfd, Ordering::Release);
+        self.break_fd.store(break_fd + 1, Ordering::Relaxed);
+        self.epfd.store(epfd + 1, Ordering::Release);
         Ok(())
+    }
+
+    fn epfd(&self) -> RawFd {
+        self.epfd.load(Ordering::Relaxed) - 1
+    }
+
+    fn break_fd(&self) -> RawFd {
+        self.break_fd.load(Ordering::Relaxed) - 1
     }
 
     /// What it has done so far.
@@ -156,7 +170,7 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
         self.counts.read()
     }
 
-    /// Calls `f` with every parked task's word ([`Waiter::into_word`]), and the descriptor and direction it
+    /// Calls `f` with every waiter's word ([`Waiter::into_word`]), and the descriptor and direction it
     /// waits for: for dumps. Takes no lock, so tasks may be woken meanwhile; the word is to be looked at,
     /// and is still the poller's.
     pub fn for_each_waiter(&self, mut f: impl FnMut(usize, RawFd, Mode)) {
@@ -172,7 +186,7 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
 
     /// Whether `fd` is one of the poller's own (Go: `netpollIsPollDescriptor`).
     pub fn is_poll_descriptor(&self, fd: RawFd) -> bool {
-        fd >= 0 && (fd == self.epfd.load(Ordering::Acquire) || fd == self.break_fd.load(Ordering::Relaxed))
+        fd >= 0 && self.epfd.load(Ordering::Acquire) != 0 && (fd == self.epfd() || fd == self.break_fd())
     }
 
     /// Registers `fd`, which should be non-blocking (Go: `pollOpen`). The descriptor serves until
@@ -194,8 +208,6 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
             pd.semaphore(Mode::Write).swap(NIL, Ordering::SeqCst);
             pd.fd.store(fd, Ordering::SeqCst);
             pd.publish(0, !0 >> (64 - info::GENERATION));
-            d.rseq = d.rseq.wrapping_add(1);
-            d.wseq = d.wseq.wrapping_add(1);
             d.rd = 0;
             d.wd = 0;
         }
@@ -214,7 +226,7 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
 
     pub(super) fn ctl(&self, op: CtlOp, pd: &PollDesc, events: EpollFlags) -> Result<(), Error> {
         self.kernel
-            .epoll_ctl(self.epfd.load(Ordering::Relaxed), op, pd.fd(), events, pd.data())
+            .epoll_ctl(self.epfd(), op, pd.fd(), events, pd.data())
             .map_err(|e| Error::Os(Call::EpollCtl, e))
     }
 
@@ -241,8 +253,8 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
     /// those whose deadline passed, and what [`Netpoll::adjust_waiters`] must be given once they are
     /// runnable: earlier, and somebody who looks for a deadlock would see neither waiters nor runnables.
     ///
-    /// May return empty before its time: after a [`Netpoll::break_`], a signal, or a timer that was
-    /// moved. Call it again with what is left.
+    /// May return empty before its time: after a [`Netpoll::break_`], a signal, or for a timer
+    /// that was moved or stopped. Call it again with what is left.
     ///
     /// # Errors
     /// [`Error::Os`]: the poller could not be made, or has failed for good (its descriptor was closed
@@ -303,13 +315,18 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
         let delay = if self.wake_sig.load(Ordering::SeqCst) != 0 {
             self.clear_break(); // a break from before; its edge may linger
             0
-        } else if next == crate::timer::NEVER {
+        } else if next == NEVER {
             delay
         } else {
+            self.poll_until.store(next, Ordering::SeqCst);
             let left = (next - now.unwrap_or_else(|| self.kernel.nanotime())).max(0);
             if delay < 0 { left } else { delay.min(left) }
         };
         let n = self.epoll_wait(events, delay);
+        if next != NEVER {
+            // Before it stops counting: the time would be taken for another poll's.
+            self.poll_until.store(NEVER, Ordering::SeqCst);
+        }
         self.sleepers.fetch_sub(1, Ordering::SeqCst);
         n
     }
@@ -317,7 +334,7 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
     /// `epoll_pwait`, by Go's rules for EINTR: a limited wait is over, another is repeated.
     #[inline]
     fn epoll_wait(&self, events: &mut [MaybeUninit<EpollEvent>], delay: i64) -> Result<usize, Errno> {
-        let epfd = self.epfd.load(Ordering::Relaxed);
+        let epfd = self.epfd();
         loop {
             match self.kernel.epoll_wait(epfd, events, delay) {
                 Err(Errno::EINTR) if delay > 0 => return Ok(0),
@@ -351,7 +368,7 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
     #[inline]
     pub(super) fn wake(&self, task: Option<usize>, woken: &mut Woken<S::List>) {
         if let Some(word) = task {
-            // SAFETY: `unblock` hands out each parked word once, and it came from `into_word` in `block`.
+            // SAFETY: `unblock` hands out each word once; it came from `into_word`, in `block` or `enlist`.
             woken.list.push(unsafe { S::Waiter::from_word(word) });
             woken.delta -= 1;
         }
@@ -388,7 +405,7 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
 
     fn write_break(&self) -> Result<(), Error> {
         loop {
-            match self.kernel.eventfd_write(self.break_fd.load(Ordering::Relaxed)) {
+            match self.kernel.eventfd_write(self.break_fd()) {
                 Err(Errno::EINTR) => {}
                 // EAGAIN: 2^64 - 2 writes have been counted.
                 Ok(()) | Err(Errno::EAGAIN) => return Ok(()),
@@ -415,20 +432,28 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
         self.wake_sig.swap(0, Ordering::SeqCst);
     }
 
-    /// After an earlier timer was set: wakes a poll that sleeps past it.
+    /// After a timer was set for `when`: wakes a poll that would sleep past it (Go: `wakeNetPoller`).
+    ///
+    /// A poll that is waking up at this moment is not told: whoever called it must poll again, or see to
+    /// it that somebody does.
     #[inline]
-    pub fn wake_for_timer(&self) {
-        if self.sleepers.load(Ordering::SeqCst) != 0 {
-            let _ = self.break_(); // a sleeper has made the poller
+    pub fn wake_for_timer(&self, when: i64) {
+        match self.sleepers.load(Ordering::SeqCst) {
+            0 => {}
+            // With several the time may be that of another than sleeps longest.
+            1 if self.poll_until.load(Ordering::SeqCst) <= when => {}
+            _ => {
+                let _ = self.break_(); // a sleeper has made the poller
+            }
         }
     }
 
-    /// Whether tasks are parked on descriptors (Go: `netpollAnyWaiters`).
+    /// Whether anything waits for descriptors (Go: `netpollAnyWaiters`).
     pub fn any_waiters(&self) -> bool {
         self.waiters.load(Ordering::SeqCst) != 0
     }
 
-    /// Tasks parked on descriptors.
+    /// Tasks parked on descriptors, and words that [`Netpoll::enlist`] left there.
     pub fn waiters(&self) -> u32 {
         self.waiters.load(Ordering::SeqCst)
     }
@@ -457,7 +482,7 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
 impl<K: Kernel, S: Scheduler> Drop for Netpoll<K, S> {
     /// Closes what [`Netpoll::init`] made and unmaps the descriptors; nobody can wait any more.
     fn drop(&mut self) {
-        let (epfd, break_fd) = (self.epfd.load(Ordering::Relaxed), self.break_fd.load(Ordering::Relaxed));
+        let (epfd, break_fd) = (self.epfd(), self.break_fd());
         if epfd >= 0 {
             self.kernel.close(break_fd);
             // Closed by somebody else: the number is free, or already another file.

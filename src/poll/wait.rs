@@ -74,7 +74,7 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
     #[inline]
     pub fn wait(&self, pd: &PollDesc, mode: Mode) -> Result<(), Error> {
         self.check(pd, mode)?;
-        if mode == Mode::Write && pd.info.load(Ordering::SeqCst) & info::OUT_ARMED == 0 {
+        if pd.unwatched(mode) {
             self.arm_out(pd, None)?;
         }
         while !self.block(pd, mode, false)? {
@@ -91,7 +91,7 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
     /// [`Error::Busy`]; [`Error::Os`] if OUT could not be armed, or the poller has failed.
     pub fn wait_canceled(&self, pd: &PollDesc, mode: Mode) -> Result<(), Error> {
         self.check_failed(pd)?;
-        if mode == Mode::Write && pd.info.load(Ordering::SeqCst) & info::OUT_ARMED == 0 {
+        if pd.unwatched(mode) {
             self.arm_out(pd, None)?;
         }
         while !self.block(pd, mode, true)? {
@@ -136,6 +136,66 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
         // Go stores nil here whatever it finds, and aborts if that was a task: one that came between our
         // being woken and our running, which would then sleep for ever. So take READY and nothing else.
         Ok(semaphore.compare_exchange(READY, NIL, Ordering::SeqCst, Ordering::SeqCst).is_ok())
+    }
+
+    /// Forgets an edge as [`Netpoll::reset`] does, and tells whether there was one.
+    ///
+    /// # Errors
+    /// As [`Netpoll::check`].
+    pub fn take_edge(&self, pd: &PollDesc, mode: Mode) -> Result<bool, Error> {
+        self.check(pd, mode)?;
+        let semaphore = pd.semaphore(mode);
+        // A swap, as in `reset`; nobody but the owner takes READY.
+        Ok(semaphore.load(Ordering::Relaxed) == READY && semaphore.swap(NIL, Ordering::SeqCst) == READY)
+    }
+
+    /// Puts `waiter` into the semaphore of direction `mode`, and returns: for a task that waits for other
+    /// things too, on which it parks by itself. The next edge, deadline, close or failure takes the waiter
+    /// out and hands it on like a parked one, perhaps before this has returned; so whatever the word
+    /// stands for must be ready for that. If none of them comes, [`Netpoll::withdraw`] takes it out.
+    ///
+    /// `false`: an edge is latched, and stays so ([`Netpoll::take_edge`]); nobody is put in.
+    ///
+    /// # Errors
+    /// As [`Netpoll::wait`]. Nothing is left in the semaphore then.
+    pub fn enlist(&self, pd: &PollDesc, mode: Mode, waiter: S::Waiter) -> Result<bool, Error> {
+        self.check(pd, mode)?;
+        self.watch(pd, mode)?;
+        let (semaphore, word) = (pd.semaphore(mode), waiter.into_word());
+        debug_assert!(word > WAIT, "a waiter's word must not be 0, 1 or 2");
+        // Counted before whoever takes it can count it off.
+        self.waiters.fetch_add(1, Ordering::SeqCst);
+        if let Err(old) = semaphore.compare_exchange(NIL, word, Ordering::SeqCst, Ordering::SeqCst) {
+            self.adjust_waiters(-1);
+            return if old == READY { Ok(false) } else { Err(Error::Busy) };
+        }
+        // The word was published, now look, as in `block`. There is no `WAIT` in between, for nobody has
+        // to leave a stack first.
+        match self.check(pd, mode) {
+            Err(e) if self.withdraw(pd, mode, waiter) => Err(e),
+            _ => Ok(true), // also if it has been taken out meanwhile, and the error with it
+        }
+    }
+
+    /// Takes back what [`Netpoll::enlist`] put in. `false`: somebody has taken it out, and hands it on or
+    /// has done so; an edge that did is latched in its place, for the next wait. An edge is never lost
+    /// here: as long as the waiter is in the semaphore, none has come.
+    pub fn withdraw(&self, pd: &PollDesc, mode: Mode, waiter: S::Waiter) -> bool {
+        let (semaphore, word) = (pd.semaphore(mode), waiter.into_word());
+        let ours = semaphore.compare_exchange(word, NIL, Ordering::SeqCst, Ordering::SeqCst).is_ok();
+        if ours {
+            self.adjust_waiters(-1);
+        }
+        ours
+    }
+
+    /// Has edges of direction `mode` reported. Those of writing are from the first time on, which costs
+    /// one `EPOLL_CTL_MOD`; what holds already counts as an edge then.
+    ///
+    /// # Errors
+    /// [`Error::Os`] if OUT could not be armed.
+    pub fn watch(&self, pd: &PollDesc, mode: Mode) -> Result<(), Error> {
+        if pd.unwatched(mode) { self.arm_out(pd, None) } else { Ok(()) }
     }
 
     /// Adds OUT to the registration. With a generation: only if that is still the descriptor's.

@@ -65,7 +65,7 @@ pub unsafe fn __entry(block: *const usize, builder: Builder, main: fn(Env) -> i3
     let env = unsafe { Env::new(block) };
     clock::init(env.aux(AT_SYSINFO_EHDR as usize).unwrap_or(0));
     let page = env.aux(AT_PAGESZ as usize).unwrap_or(PAGE);
-    builder.set_up_monitor();
+    builder.set_up_monitor(&env);
     schedule::run_main(page, builder.stack_bytes(), builder.set_up_threads(&env), move || main(env))
 }
 

@@ -4,12 +4,17 @@
 pub(crate) mod clock;
 mod entry;
 mod env;
+#[cfg(feature = "alloc")]
+mod heap;
 mod print;
 mod start;
 mod vdso;
 
+pub use crate::lock::RawLock;
 pub use entry::{__entry, __task_panic};
 pub use env::{Args, Auxv, Env, Vars};
+#[cfg(feature = "alloc")]
+pub use heap::Heap;
 pub use print::{__print, __print_str, Line, flush_stdout};
 pub use start::{__panic, __start};
 

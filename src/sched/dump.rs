@@ -1,27 +1,24 @@
 //! What the scheduler is doing: counts, and a list of all tasks.
 
-use super::g::{G, Gp, Status, WaitReason};
+use super::depth::high_water;
+use super::g::{Gp, Status, WaitReason};
 use super::poller::netpoll;
-use super::state;
+use super::stack::{Class, Slab};
+use super::state::{self, SCHED};
+use super::waiter::WaitWord;
 use crate::poll::{Mode, Stats};
 use crate::rt::Line;
 use crate::rt::clock::nanotime;
 use crate::sys::signal::Siginfo;
 use core::ffi::c_void;
-use core::ptr::{self, NonNull};
-use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 
 /// Exit status after SIGQUIT (Go's).
 const QUIT_STATUS: i32 = 2;
 
-/// All tasks there ever were, the newest first: control blocks are reused and never freed. Written by
-/// [`StackPool::make`](super::stack::StackPool::make).
-pub(super) static ALLG: AtomicPtr<G> = AtomicPtr::new(ptr::null_mut());
-
+/// All tasks there ever were. Takes no lock.
 fn all() -> impl Iterator<Item = Gp> {
-    // SAFETY: what is in the list is initialised and never freed.
-    let gp = |g: *mut G| NonNull::new(g).map(|g| unsafe { Gp::new(g) });
-    core::iter::successors(gp(ALLG.load(Ordering::Acquire)), move |g| gp(g.alllink.load(Ordering::Relaxed)))
+    SCHED.stacks.slabs().flat_map(Slab::tasks)
 }
 
 /// Counts of one P, its owner's to write.
@@ -30,6 +27,7 @@ pub(crate) struct Counts {
     pub parks: AtomicU64,
     pub steals: AtomicU64,
     pub preemptions: AtomicU64,
+    pub retakes: AtomicU64,
 }
 
 /// One more. By the owner only, so that no locked instruction is needed.
@@ -47,8 +45,12 @@ pub struct Metrics {
     pub tasks: u64,
     /// Tasks started.
     pub spawns: u64,
-    /// Stacks there are, in use or kept for the next task.
+    /// Stacks there are, in use or kept for the next task. One that is spawned has none before its first
+    /// turn.
     pub stacks: u64,
+    /// The most bytes that a task's stack has had touched, in whole pages: what is in memory, or was when
+    /// the monitor gave a stack's memory back. Pages that were swapped out are not seen.
+    pub stack_high_water: u64,
     /// Times a thread took a task up.
     pub switches: u64,
     /// Times a task left its thread to wait, those included that found nothing to wait for.
@@ -57,16 +59,19 @@ pub struct Metrics {
     pub steals: u64,
     /// Tasks interrupted because they ran too long.
     pub preemptions: u64,
+    /// Times other tasks got what a thread in a [`syscall`](crate::syscall()) had to run them with.
+    pub retakes: u64,
     /// Threads that run tasks, asleep or not.
     pub threads: u64,
-    /// Tasks parked on descriptors.
+    /// Waits for descriptors: a parked task is one, or, in a `select!`, one for each arm.
     pub waiters: u64,
     /// The poller's counts.
     pub poller: Stats,
 }
 
-/// Reads the counts. Costs a walk over all tasks, and nobody waits for it; counts that belong together
-/// may differ by what happens meanwhile.
+/// Reads the counts. Costs a walk over all tasks, and, for the stacks' high-water mark, a mincore(2) for
+/// each 2 MiB of stacks there are: 60 ns a stack of 64 KiB. Nobody waits for it; counts that belong
+/// together may differ by what happens meanwhile.
 pub fn metrics() -> Metrics {
     let sum = |count: fn(&Counts) -> &AtomicU64| {
         state::allp().iter().map(|p| count(&p.counts).load(Ordering::Relaxed)).sum()
@@ -74,11 +79,13 @@ pub fn metrics() -> Metrics {
     Metrics {
         tasks: all().filter(|g| g.status() != Status::Dead as u8).count() as u64,
         spawns: sum(|c| &c.spawns),
-        stacks: all().count() as u64,
+        stacks: Class::all(&SCHED.stacks).flat_map(Class::slabs).map(|slab| slab.made() as u64).sum(),
+        stack_high_water: high_water() as u64,
         switches: state::allp().iter().map(|p| p.ticks()).sum(),
         parks: sum(|c| &c.parks),
         steals: sum(|c| &c.steals),
         preemptions: sum(|c| &c.preemptions),
+        retakes: sum(|c| &c.retakes),
         threads: state::thread_count().into(),
         waiters: netpoll().waiters().into(),
         poller: netpoll().stats(),
@@ -90,15 +97,24 @@ pub fn metrics() -> Metrics {
 pub fn dump_tasks() {
     let now = nanotime();
     netpoll().for_each_waiter(|word, fd, mode| {
-        // SAFETY: the runtime's poller holds words of its tasks, and a `G` is never freed. The word stays
-        // where it is: this is only a look.
-        let g = unsafe { <Gp as crate::poll::Waiter>::from_word(word) };
+        let record = WaitWord::record(word);
+        let g = match record {
+            // Gone, perhaps; but its address still tells on whose stack it lies, or lay.
+            Some(at) => {
+                all().find(|g| g.stack().is_some_and(|s| (s.lo.addr().get()..s.top.addr()).contains(&at)))
+            }
+            // SAFETY: the runtime's poller holds words of its tasks, and a `G` is never freed. The word
+            // stays where it is: this is only a look.
+            None => Some(unsafe { <Gp as crate::poll::Waiter>::from_word(word) }),
+        };
+        let Some(g) = g else { return };
         let what = match mode {
             Mode::Read => "waiting to read fd ",
             Mode::Write => "waiting to write fd ",
         };
         let mut line = Line::urgent();
         let line = line.str("task ").number(g.id()).str(": ").str(what).number(fd as u64);
+        let line = line.str(if record.is_some() { " in select" } else { "" });
         for_ms(line, g, now).end();
     });
     for g in all() {
@@ -111,12 +127,8 @@ pub fn dump_tasks() {
 
 /// What a task is doing, unless it has ended or waits for a descriptor.
 fn doing(g: Gp) -> Option<&'static str> {
-    let running = g.status() == Status::Running as u8;
-    if running && g.wait_reason() == WaitReason::Blocking as u8 {
-        return Some("in a blocking call");
-    }
-    if running {
-        return Some("running");
+    if g.status() == Status::Running as u8 {
+        return Some(in_call(g).unwrap_or("running"));
     }
     if g.status() == Status::Runnable as u8 {
         return Some("runnable");
@@ -138,9 +150,22 @@ fn doing(g: Gp) -> Option<&'static str> {
     REASONS.iter().find(|(reason, _)| *reason as u8 == g.wait_reason()).map(|(_, text)| *text)
 }
 
+/// The call that blocks its thread.
+fn in_call(g: Gp) -> Option<&'static str> {
+    let reason = g.wait_reason();
+    if g.status() != Status::Running as u8 {
+        return None;
+    }
+    if reason == WaitReason::Blocking as u8 {
+        return Some("in a blocking call");
+    }
+    (reason == WaitReason::Syscall as u8).then_some("in a system call")
+}
+
 fn for_ms(line: &mut Line, g: Gp, now: i64) -> &mut Line {
     let since = g.since();
-    if since == 0 || g.status() != Status::Waiting as u8 {
+    let waits = g.status() == Status::Waiting as u8 || in_call(g).is_some();
+    if since == 0 || !waits {
         return line;
     }
     line.str(", for ").number(now.saturating_sub(since).max(0) as u64 / 1_000_000).str(" ms")

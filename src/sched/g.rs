@@ -1,29 +1,31 @@
 //! `G`: a task's control block, and the intrusive lists that hold tasks.
 
 use super::join::JoinWord;
+use super::spare::Linked;
+use super::stack::{Sp, Stack};
 use crate::arch::Context;
-use crate::poll::{Waiter, WakeList};
+use crate::poll::Waiter;
+use crate::timer::Timer;
 use core::cell::{Cell, UnsafeCell};
 use core::fmt;
+use core::mem::{MaybeUninit, offset_of};
 use core::num::NonZeroU64;
 use core::ops::Deref;
-use core::ptr::NonNull;
+use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicI64, AtomicPtr, AtomicU8, AtomicU64, Ordering};
 
 /// What a task is doing (Go: `_Gidle` and so on).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Status {
-    /// Its stack has just been made.
-    Idle,
+    /// Ended, or not begun: its block waits for the next task.
+    Dead,
     /// In a run queue.
     Runnable,
     /// On a thread.
     Running,
     /// Parked: whoever holds it will ready it.
     Waiting,
-    /// Ended; its stack waits for the next task.
-    Dead,
 }
 
 /// Why a task is parked.
@@ -37,6 +39,8 @@ pub(crate) enum WaitReason {
     Semacquire,
     /// Not parked: its thread blocks.
     Blocking,
+    /// Not parked: its thread is in a system call that may block.
+    Syscall,
     ChanSend,
     ChanReceive,
     Select,
@@ -45,18 +49,12 @@ pub(crate) enum WaitReason {
     Barrier,
 }
 
-/// The stack a task runs on: one slot of a slab, guard page included.
-#[derive(Clone, Copy)]
-pub(crate) struct Stack {
-    /// Lowest address: the guard page.
-    pub lo: NonNull<u8>,
-    /// Bytes, guard page included.
-    pub size: usize,
-}
+/// Where a task begins.
+pub(crate) type Begin = unsafe extern "C" fn(*mut u8) -> !;
 
-/// A task. Lives at the top of its own stack's mapping, and like it is reused and never unmapped, so
-/// that a `Gp` is valid for ever; what it means is up to who holds it.
-#[repr(C, align(64))]
+/// A task. It is reused and never unmapped, so that a `Gp` is valid for ever; what it means is up to who
+/// holds it.
+#[repr(C, align(128))]
 pub(crate) struct G {
     /// Where the stack was left; the scheduler's, while the task is not running.
     pub context: UnsafeCell<Context>,
@@ -64,36 +62,39 @@ pub(crate) struct G {
     schedlink: Cell<Option<Gp>>,
     /// Between this task's end and its handle.
     pub join: JoinWord,
-    status: AtomicU8,
-    wait_reason: AtomicU8,
+    /// Until it is dispatched for the first time, and gets a stack, `context` means nothing.
+    pub begin: Cell<Option<Begin>>,
+    stack: AtomicPtr<Stack>,
     /// Counts up from 1; a reused `G` gets a new one.
     id: AtomicU64,
+    status: AtomicU8,
+    wait_reason: AtomicU8,
     /// When it parked, to the monitor's precision, or 0.
     since: AtomicI64,
-    /// The next in the list of all tasks there ever were.
-    pub alllink: AtomicPtr<G>,
-    pub stack: Stack,
+    /// For the one wait with a deadline that a task can be in.
+    pub timer: Timer,
+    /// What it waits by then, for the timer's callback.
+    pub waits_by: Cell<*const ()>,
 }
 
-// SAFETY: `context`, `schedlink` and `id` belong to whoever owns the task at the moment (the run queue
+/// Room in a task's block for its closure, then its result. What is larger lies on its stack.
+pub(crate) const ROOM: usize = 128;
+
+/// A block: a task with its room. All zeros, it is one of a dead task: nothing need be written to make it.
+#[repr(C)]
+pub(crate) struct Block {
+    g: G,
+    room: MaybeUninit<[u8; ROOM]>,
+}
+
+static_assertions::const_assert_eq!(size_of::<Block>(), 256); // 16 a page, none across two
+static_assertions::const_assert_eq!(memoffset::offset_of!(Block, room), 128);
+
+// SAFETY: `context`, `begin`, `schedlink` and `waits_by` belong to whoever owns the task at the moment (the run queue
 // it is in, the thread it runs on, the object it is parked on), which is one party at a time.
 unsafe impl Sync for G {}
 
 impl G {
-    pub fn new(stack: Stack) -> G {
-        G {
-            context: UnsafeCell::new(Context::empty()),
-            schedlink: Cell::new(None),
-            join: JoinWord::new(),
-            status: AtomicU8::new(Status::Idle as u8),
-            wait_reason: AtomicU8::new(WaitReason::None as u8),
-            id: AtomicU64::new(0),
-            since: AtomicI64::new(0),
-            alllink: AtomicPtr::new(core::ptr::null_mut()),
-            stack,
-        }
-    }
-
     /// Moves the task from one status to another (Go: `casgstatus`). A store is enough: only the owner
     /// of a task changes its status, and others merely look. Debug builds hold the owner to it.
     #[inline]
@@ -128,6 +129,18 @@ impl G {
     pub fn set_id(&self, id: u64) {
         self.id.store(id, Ordering::Relaxed);
     }
+
+    /// Its stack, while it has one.
+    #[inline]
+    pub fn stack(&self) -> Option<Sp> {
+        // SAFETY: `set_stack`'s.
+        unsafe { Sp::from_ptr(self.stack.load(Ordering::Relaxed)) }
+    }
+
+    #[inline]
+    pub fn set_stack(&self, stack: Option<Sp>) {
+        self.stack.store(stack.map_or(ptr::null_mut(), Sp::as_ptr), Ordering::Relaxed);
+    }
 }
 
 /// A reference to a task (Go: `guintptr`).
@@ -142,13 +155,33 @@ unsafe impl Sync for Gp {}
 
 impl Gp {
     /// # Safety
-    /// `g` must point at an initialised `G` that is never unmapped.
+    /// `g` must point at the `G` of a [`Block`] that is never unmapped.
     pub unsafe fn new(g: NonNull<G>) -> Gp {
         Gp(g)
     }
 
+    /// Where its closure lies, then its result, if they fit into [`ROOM`] bytes.
+    pub fn room(self) -> *mut u8 {
+        self.as_ptr().cast::<u8>().wrapping_add(memoffset::offset_of!(Block, room))
+    }
+
     pub fn as_ptr(self) -> *mut G {
         self.0.as_ptr()
+    }
+
+    /// Its timer, by a pointer to all of the task.
+    pub fn timer(self) -> NonNull<Timer> {
+        // SAFETY: within the `G`.
+        unsafe { self.0.byte_add(offset_of!(G, timer)).cast() }
+    }
+
+    /// The task whose timer this is.
+    ///
+    /// # Safety
+    /// The pointer is from [`Gp::timer`].
+    pub unsafe fn of_timer(timer: NonNull<Timer>) -> Gp {
+        // SAFETY: within the same `G` (contract).
+        Gp(unsafe { timer.byte_sub(offset_of!(G, timer)).cast() })
     }
 }
 
@@ -161,7 +194,7 @@ impl Deref for Gp {
     }
 }
 
-// SAFETY: a `G` is aligned to 64, so its address is above 2; the pointer survives the trip.
+// SAFETY: a `G` is aligned to 128, so its address is above 2; the pointer survives the trip.
 unsafe impl Waiter for Gp {
     #[inline]
     fn into_word(self) -> usize {
@@ -175,25 +208,11 @@ unsafe impl Waiter for Gp {
     }
 }
 
-/// A stack of tasks (Go: `gList`).
-pub(crate) struct GList {
-    head: Option<Gp>,
-}
-
-impl GList {
-    pub const fn new() -> GList {
-        GList { head: None }
-    }
-
-    pub fn push(&mut self, g: Gp) {
-        g.schedlink.set(self.head);
-        self.head = Some(g);
-    }
-
-    pub fn pop(&mut self) -> Option<Gp> {
-        let g = self.head?;
-        self.head = g.schedlink.get();
-        Some(g)
+impl Linked for Gp {
+    #[inline]
+    fn link(&self) -> &Cell<Option<Gp>> {
+        // SAFETY: as in `deref`.
+        unsafe { &self.0.as_ref().schedlink }
     }
 }
 
@@ -245,14 +264,6 @@ impl GQueue {
     }
 }
 
-/// The woken come back in the order of their events.
-impl WakeList<Gp> for GQueue {
-    #[inline]
-    fn push(&mut self, g: Gp) {
-        self.push_back(g);
-    }
-}
-
 /// A task's number, unique in the life of the process, counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TaskId(pub(crate) NonZeroU64);
@@ -272,24 +283,19 @@ mod tests {
     fn tasks(n: u64) -> Vec<Gp> {
         (1..=n)
             .map(|id| {
-                let g = Box::leak(Box::new(G::new(Stack { lo: NonNull::dangling(), size: 0 })));
+                // SAFETY: zeros are a block (its description), and this one is leaked.
+                let g = unsafe {
+                    let block: Box<Block> = Box::new(core::mem::zeroed());
+                    Gp::new(NonNull::from(Box::leak(block)).cast())
+                };
                 g.set_id(id);
-                // SAFETY: leaked.
-                unsafe { Gp::new(NonNull::from(g)) }
+                g
             })
             .collect()
     }
 
     fn ids(queue: &GQueue) -> Vec<u64> {
         queue.iter().map(|g| g.id()).collect()
-    }
-
-    #[test]
-    fn lists_are_last_in_first_out() {
-        let (mut list, g) = (GList::new(), tasks(3));
-        g.iter().for_each(|&g| list.push(g));
-        let order: Vec<u64> = std::iter::from_fn(|| list.pop()).map(|g| g.id()).collect();
-        assert_eq!(order, [3, 2, 1]);
     }
 
     #[test]

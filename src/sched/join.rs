@@ -1,16 +1,18 @@
-//! The protocol between a task's end and its handle: who takes the result, who frees the stack.
+//! The protocol between a task's end and its handle: who takes the result, who frees the block, and with
+//! it the stack, if the result lies there. (If it does not, the stack is free as soon as the thread has
+//! left it.)
 //!
 //! ```text
 //!            task returned          its thread has left the stack
 //!  RUNNING ----------------> DONE --------------------------------> LEFT
 //!     |                        |                                      |
 //!     | handle waits           | handle took the result               | handle took the result:
-//!     v                        v                                      v it frees the stack
-//!  <joiner>                  TAKEN: the task's side frees the stack
+//!     v                        v                                      v it frees the block
+//!  <joiner>                  TAKEN: the task's side frees the block
 //!     |
-//!     | task returned, thread has left: the joiner is readied, and frees the stack
+//!     | task returned, thread has left: the joiner is readied, and frees the block
 //!
-//!  RUNNING -- handle dropped --> DETACHED: the task's side drops the result and frees the stack
+//!  RUNNING -- handle dropped --> DETACHED: the task's side drops the result and frees the block
 //! ```
 
 use crate::atomic::{AtomicUsize, Ordering};
@@ -36,6 +38,7 @@ pub(crate) enum Handle {
 }
 
 impl JoinWord {
+    #[cfg(loom)]
     pub fn new() -> JoinWord {
         JoinWord(AtomicUsize::new(RUNNING))
     }
@@ -55,7 +58,7 @@ impl JoinWord {
         }
     }
 
-    /// The task's thread has left the stack and the handle was `Held`. `true`: free the stack.
+    /// The task's thread has left the stack and the handle was `Held`. `true`: free the block.
     pub fn left(&self) -> bool {
         self.0.compare_exchange(DONE, LEFT, Ordering::AcqRel, Ordering::Acquire).is_err()
     }
@@ -70,7 +73,7 @@ impl JoinWord {
         self.0.load(Ordering::Acquire) != RUNNING
     }
 
-    /// The handle, without having parked, has taken the result. `true`: free the stack.
+    /// The handle, without having parked, has taken the result. `true`: free the block.
     pub fn taken(&self) -> bool {
         self.0.compare_exchange(DONE, TAKEN, Ordering::AcqRel, Ordering::Acquire).is_err()
     }
@@ -84,7 +87,7 @@ impl JoinWord {
 #[cfg(all(test, loom))]
 mod model {
     //! Each end of a task against each thing a handle does: the result is taken or dropped once, the
-    //! stack is freed once, and never while the task stands on it.
+    //! block is freed once, and never while the task stands on it.
     //!
     //! Mutations seen to fail: `returned` with a load and a store instead of the swap (a joiner is
     //! lost); `left` as a store of LEFT (freed by nobody after TAKEN); `taken` always `true` (freed

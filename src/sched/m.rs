@@ -3,8 +3,8 @@
 
 use super::g::Gp;
 use super::p::P;
-use super::stack::StackPool;
-use super::{overflow, schedule, state};
+use super::stack;
+use super::{masks, overflow, schedule, state};
 use crate::arch::{self, Context};
 use crate::preempt;
 use crate::rt;
@@ -48,10 +48,16 @@ pub(crate) struct M {
     note: AtomicU32,
     /// In the list of idle threads.
     pub link: Cell<Option<&'static M>>,
+    /// In the list of all threads: see [`masks`].
+    pub alllink: Cell<Option<&'static M>>,
+    /// The last change of the signal mask that it has made.
+    pub masked: AtomicU32,
     /// Never 0, once the thread runs.
     /// The kernel was told to end its sleeps on time.
     pub punctual: Cell<bool>,
     random: Cell<u32>,
+    /// While the task is in a `syscall`: the P, as long as nobody takes it. `p` is none then.
+    pub oldp: Cell<Option<&'static P>>,
 }
 
 // The count must be where `arch::thread_count_inc` looks for it.
@@ -59,7 +65,8 @@ static_assertions::const_assert_eq!(memoffset::offset_of!(M, this), 0);
 static_assertions::const_assert_eq!(memoffset::offset_of!(M, locks), 8);
 
 // SAFETY: the cells of an M belong to its thread, or, while it is in the list of idle threads, to
-// whoever takes it out (`startm`); `getm` gives a thread its own only.
+// whoever takes it out (`startm`); `getm` gives a thread its own only. `alllink` is under the lock of
+// `masks`.
 unsafe impl Sync for M {}
 
 /// Called on `g0` with the task that has left; `false` means it goes on at once.
@@ -81,7 +88,7 @@ const WOKEN: u32 = 1;
 const ASLEEP: u32 = 2;
 
 /// The first thread's block.
-static M0: M = M::new();
+pub(super) static M0: M = M::new();
 
 impl M {
     const fn new() -> M {
@@ -97,8 +104,11 @@ impl M {
             spinning: Cell::new(false),
             note: AtomicU32::new(NONE),
             link: Cell::new(None),
+            alllink: Cell::new(None),
+            masked: AtomicU32::new(0),
             punctual: Cell::new(false),
             random: Cell::new(0),
+            oldp: Cell::new(None),
         }
     }
 
@@ -133,7 +143,7 @@ impl M {
     }
 
     fn map_and_start(main: Main, prepare: impl FnOnce(&M)) -> Result<(), Errno> {
-        let stack = StackPool::map(G0_STACK)?;
+        let stack = stack::map(G0_STACK).ok_or(Errno::ENOMEM)?.as_ptr();
         let started = M::start(stack, main, prepare);
         if started.is_err() {
             // SAFETY: nobody has used it.
@@ -148,7 +158,7 @@ impl M {
         // SAFETY: within the mapping; aligned, since the size of an M is a multiple of its alignment.
         let m = unsafe { stack.add(G0_STACK - size_of::<M>()) }.cast::<M>();
         // SAFETY: as above, and nobody else's yet.
-        let block = unsafe {
+        let block: &'static M = unsafe {
             m.write(M::new());
             &*m
         };
@@ -163,20 +173,22 @@ impl M {
             | CloneFlags::SYSVSEM;
         let flags = share | CloneFlags::SETTLS | CloneFlags::PARENT_SETTID;
         let tid = block.tid.as_ptr();
-        // SAFETY: the stack below the block is the new thread's alone, and is never unmapped: threads
-        // sleep when there is nothing to do, and end with the process.
-        let ret = unsafe {
-            arch::clone_thread(
-                flags.bits() as usize,
-                m.cast(),
-                tid,
-                ptr::null_mut(),
-                m.cast(),
-                main,
-                m.cast(),
-            )
-        };
-        crate::sys::result(ret as usize).map(drop)
+        masks::add_thread(block, || {
+            // SAFETY: the stack below the block is the new thread's alone, and is never unmapped: threads
+            // sleep when there is nothing to do, and end with the process.
+            let ret = unsafe {
+                arch::clone_thread(
+                    flags.bits() as usize,
+                    m.cast(),
+                    tid,
+                    ptr::null_mut(),
+                    m.cast(),
+                    main,
+                    m.cast(),
+                )
+            };
+            crate::sys::result(ret as usize).map(drop)
+        })
     }
 
     /// The first function of a thread.

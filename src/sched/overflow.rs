@@ -1,7 +1,7 @@
 //! The end of a stack: a fault in a guard page is reported with the task's number and its stack's
 //! size, and then ends the program by SIGSEGV like any other fault.
 
-use super::stack::StackPool;
+use super::stack;
 use super::{proc, state};
 use crate::arch::rt_sigreturn;
 use crate::rt;
@@ -25,8 +25,8 @@ static STACK: HandlerStack = HandlerStack(UnsafeCell::new([0; HANDLER_STACK]));
 
 /// Gives the calling thread, which is new, a stack for the handler.
 pub(super) fn install_stack() {
-    let Ok(sp) = StackPool::map(HANDLER_STACK) else { return }; // a fault is then not reported by name
-    let stack = Sigstack { sp, flags: SsFlags::empty(), size: HANDLER_STACK };
+    let Some(sp) = stack::map(HANDLER_STACK) else { return }; // a fault is then not reported by name
+    let stack = Sigstack { sp: sp.as_ptr(), flags: SsFlags::empty(), size: HANDLER_STACK };
     // SAFETY: mapped for this, and never unmapped.
     let _ = unsafe { sigaltstack(Some(&stack)) };
 }
@@ -49,15 +49,18 @@ pub(super) fn install() {
 unsafe extern "C" fn on_fault(_: i32, info: *mut Siginfo, _: *mut c_void) {
     // SAFETY: the kernel passes the record of this fault (SA_SIGINFO).
     let fault = unsafe { (*info).fault_address() };
-    if let (Some(address), Some(g)) = (fault, proc::running()) {
-        let bottom = g.stack.lo.addr().get();
+    if let Some(address) = fault
+        && let Some(g) = proc::running()
+        && let Some(stack) = g.stack()
+    {
+        let bottom = stack.lo.addr().get();
         let guard = bottom..bottom + state::page();
         if guard.contains(&address) {
             rt::Line::urgent()
                 .str("task ")
                 .number(g.id())
                 .str(" overflowed its stack of ")
-                .number(g.stack.size as u64)
+                .number(stack.class.size() as u64)
                 .str(" bytes")
                 .end();
         }

@@ -1,13 +1,17 @@
 //! `P`: what a thread needs to run tasks, one for each that may run at once.
 
 use super::dump::{Counts, count};
-use super::g::{GList, Gp};
+use super::freelist::Slot;
+use super::g::Gp;
 use super::m::M;
+use super::owner::Owner;
+use super::retake::Seen;
 use super::runq::RunQueue;
-use super::sysmon::Seen;
+use super::spare::Spares;
+use super::stack::Sp;
 use crate::poll::Waiter;
-use core::cell::{Cell, UnsafeCell};
-use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use core::cell::Cell;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 /// After so many dispatches, at least, a busy thread looks at the poller and the global queue (Go's
 /// figure, there for the global queue; a prime, so that it falls in with no pattern).
@@ -17,28 +21,32 @@ const FAIRNESS: u32 = 61;
 /// everybody else waiting (tokio's figure for its LIFO slot).
 const NEXT_IN_A_ROW: u32 = 3;
 
-/// Dead tasks a P keeps before it gives half of them to the others.
-pub(crate) const GFREE: u32 = 64;
-
-/// Its own cache lines: what the owner writes must not slow down others' owners.
-#[repr(align(128))]
+/// Its own cache lines: what the owner writes must not slow down others' owners. The first is the owner's
+/// alone, more or less, the second has what thieves look at. What every program uses is within reach of a short
+/// offset: hence the rest behind the ring.
+#[repr(C, align(128))]
 pub(crate) struct P {
-    pub runq: RunQueue,
     /// Dispatches; the monitor reads it, too.
     schedtick: AtomicU64,
-    pub counts: Counts,
-    /// The monitor's.
-    pub seen: Seen,
     /// Dispatches until it looks beyond its own queue again.
     until_look: Cell<u32>,
     in_a_row: Cell<u32>,
-    /// Dead tasks with their stacks, the last used on top.
-    gfree: UnsafeCell<GList>,
-    gfree_len: Cell<u32>,
-    /// The thread that has it, or null.
-    pub m: AtomicPtr<M>,
+    /// Dead tasks.
+    pub gs: Spares<Gp>,
+    /// Stacks of the program's size.
+    pub stacks: Spares<Sp>,
     /// In the list of idle ones.
     pub link: Cell<Option<&'static P>>,
+    /// The thread that has it.
+    pub owner: Owner<M>,
+    pub runq: RunQueue,
+    pub counts: Counts,
+    /// The monitor's.
+    pub seen: Seen,
+    /// Its number, from 0.
+    pub id: Cell<u32>,
+    /// Free slots of [`time::Timer`](crate::time::Timer).
+    pub timers: Spares<Slot>,
 }
 
 // SAFETY: the cells belong to the thread that has the P (or holds the scheduler's lock while it is in
@@ -46,13 +54,15 @@ pub(crate) struct P {
 unsafe impl Sync for P {}
 
 impl P {
-    /// Makes a P of zeros, which are one without tasks and without a thread: 2 KiB need not be written.
+    /// Makes P number `id` of zeros, which are one without tasks and without a thread: 2 KiB need not be written.
     ///
     /// # Safety
     /// `p` must be aligned and point at zeroed memory that nobody else uses.
-    pub unsafe fn init(p: *mut P) {
+    pub unsafe fn init(p: *mut P, id: u32) {
         // SAFETY: contract; null pointers are `None`, and every other field is a number.
-        unsafe { &*p }.looked();
+        let p = unsafe { &*p };
+        p.id.set(id);
+        p.looked();
     }
 
     /// The next task of its own queue (Go: `runqget`). Owner only, as all below.
@@ -85,25 +95,6 @@ impl P {
     /// new work before old when the ring overflows, and gain nothing, since new work goes behind.
     pub fn looked(&self) {
         self.until_look.set(FAIRNESS.max(self.runq.len() as u32));
-    }
-
-    /// A dead task (Go: `gfget`).
-    pub fn gfget(&self) -> Option<Gp> {
-        // SAFETY: the owner's, and no other borrow of the list is live.
-        let g = unsafe { &mut *self.gfree.get() }.pop()?;
-        self.gfree_len.set(self.gfree_len.get() - 1);
-        Some(g)
-    }
-
-    /// Keeps a dead task (Go: `gfput`). `false`: it has enough.
-    pub fn gfput(&self, g: Gp) -> bool {
-        if self.gfree_len.get() >= GFREE {
-            return false;
-        }
-        // SAFETY: as above.
-        unsafe { &mut *self.gfree.get() }.push(g);
-        self.gfree_len.set(self.gfree_len.get() + 1);
-        true
     }
 }
 

@@ -1,30 +1,53 @@
 //! The poller's view of this scheduler, and the runtime's one poller.
 
 use super::g::{GQueue, Gp, WaitReason};
-use super::m::{M, getm};
+use super::m::{M, acquirem, getm, releasem};
 use super::proc::{gopark, goready, goready_last, injectglist};
-use super::state::{Poller, monitor, set_poller};
-use crate::poll::{Linux, Netpoll, Scheduler};
+use super::state::{Poller, monitor, set_poller, threads};
+use super::waiter::WaitWord;
+use crate::poll::{Clock, Linux, Netpoll, Scheduler};
 use crate::rt::clock::nanotime;
+use crate::sys::Errno;
 use crate::sys::thread::prctl_set_timerslack;
 use crate::sys::time::{Timespec, nanosleep};
-use crate::timer::{NEVER, Timer};
+use crate::timer::{Fire, NEVER, Timer};
 use core::ptr::NonNull;
 
 /// This scheduler, for [`Netpoll`].
 pub(crate) struct Runtime;
 
+/// Read without a system call, where the kernel has a vDSO.
+pub(crate) struct Vdso;
+
+impl Clock for Vdso {
+    fn nanotime() -> i64 {
+        nanotime()
+    }
+}
+
+/// A poller of this scheduler.
+pub(crate) type Poll = Netpoll<Linux<Vdso>, Runtime>;
+
 impl Scheduler for Runtime {
-    type Waiter = Gp;
+    type Waiter = WaitWord;
     type List = GQueue;
 
     #[inline]
-    fn park(&self, commit: impl FnOnce(Gp) -> bool) {
-        gopark(WaitReason::IoWait, commit);
+    fn park(&self, commit: impl FnOnce(WaitWord) -> bool) {
+        gopark(WaitReason::IoWait, |g| commit(g.into()));
     }
 
-    fn ready(&self, g: Gp) {
-        goready(g);
+    fn ready(&self, waiter: WaitWord) {
+        if let Some(g) = waiter.claim() {
+            goready(g);
+        }
+    }
+
+    /// The heap of the running P.
+    fn shard(&self) -> usize {
+        let shard = acquirem().p.get().map_or(0, |p| p.id.get());
+        releasem();
+        shard as usize
     }
 }
 
@@ -32,10 +55,14 @@ impl Scheduler for Runtime {
 const NO_POLLER_PAUSE: i64 = 10_000_000;
 
 /// The runtime's poller. Makes no system call before something is opened or a timer is set.
-static NETPOLL: Netpoll<Linux, Runtime> = Netpoll::new(Linux::with_clock(nanotime), Runtime);
+/// (All zeros, so that it is no part of a program's file.)
+static NETPOLL: Poll = Netpoll::new(Linux::with_clock(), Runtime);
 
 /// The poller, to open something or set a timer. What was opened may use [`netpoll`].
-pub(crate) fn netpoll_init() -> &'static Netpoll<Linux, Runtime> {
+pub(crate) fn netpoll_init() -> &'static Poll {
+    if let Some(threads) = threads() {
+        (threads.share_timers)(NETPOLL.timers());
+    }
     set_poller(&POLLER);
     if let Some(monitor) = monitor() {
         (monitor.start)();
@@ -45,13 +72,13 @@ pub(crate) fn netpoll_init() -> &'static Netpoll<Linux, Runtime> {
 
 /// The poller, for what [`netpoll_init`] was called for.
 #[inline(always)]
-pub(crate) fn netpoll() -> &'static Netpoll<Linux, Runtime> {
+pub(crate) fn netpoll() -> &'static Poll {
     &NETPOLL
 }
 
 static POLLER: Poller = Poller {
     poll,
-    useful: || NETPOLL.any_waiters() || NETPOLL.timers().next() != NEVER,
+    useful: || NETPOLL.any_waiters() || NETPOLL.timers().any(),
     wake: || {
         let _ = NETPOLL.break_(); // whoever blocks in it has made it
     },
@@ -99,35 +126,40 @@ fn pause() {
     }
 }
 
-/// A sleeping task's timer, in its frame.
-#[repr(C)]
-struct Sleeper {
-    timer: Timer,
-    g: Gp,
+/// Sets the timer of `g`, which is parked or about to be, for `when` (absolute ns); `fire` is called then.
+///
+/// # Errors
+/// `ENOMEM`: the heap of timers cannot grow.
+///
+/// # Safety
+/// `fire` goes with what `g` waits by, and the timer is not set.
+pub(crate) unsafe fn set_timer(g: Gp, when: i64, fire: Fire) -> Result<(), Errno> {
+    let netpoll = netpoll_init();
+    // `NEVER` would be no timer: the end of time, though 292 years away, is one.
+    let when = when.min(NEVER - 1);
+    // SAFETY: not set, and only its own task sets it; a `G` is never freed, and the pointer is one to all of it.
+    let earlier = unsafe {
+        g.timer.bind(fire);
+        netpoll.timers().set(netpoll.kernel(), netpoll.scheduler().shard(), g.timer(), when)
+    }?;
+    if earlier {
+        netpoll.wake_for_timer(when);
+    }
+    Ok(())
 }
 
 /// Parks the running task until `when` (absolute ns).
 pub(crate) fn sleep_until(when: i64) {
-    // `NEVER` would be no timer: the end of time, though 292 years away, is one.
-    let when = when.min(NEVER - 1);
     unsafe fn fire(timer: NonNull<Timer>, _: u32, context: *mut ()) {
-        // SAFETY: the timer is the first field of a `Sleeper`, whose task is parked until it is readied
-        // below; `context` is that of the poll that fires it.
-        unsafe {
-            let g = timer.cast::<Sleeper>().as_ref().g;
-            Netpoll::<Linux, Runtime>::wake_on_fire(context, g);
-        }
+        // SAFETY: the timer of a task, which sleeps until it is readied here; `context` is that of the poll
+        // that fires it.
+        unsafe { Poll::wake_on_fire(context, Gp::of_timer(timer)) };
     }
-    let netpoll = netpoll_init();
     while nanotime() < when {
-        let sleeper = Sleeper { timer: Timer::new(fire), g: super::proc::getg() };
-        let timer = NonNull::from(&sleeper).cast();
         gopark(WaitReason::Sleep, |g| {
-            // SAFETY: the frame stays until the timer has fired: nobody else readies this task.
-            match unsafe { netpoll.timers().set(netpoll.kernel(), timer, when, 0) } {
-                Ok(true) => netpoll.wake_for_timer(),
-                Ok(false) => {}
-                Err(_) => goready_last(g), // no memory for the heap: try again, behind all others
+            // SAFETY: the task sleeps, so its timer is not set.
+            if unsafe { set_timer(g, when, fire) }.is_err() {
+                goready_last(g); // no memory for the heap: try again, behind all others
             }
             true
         });

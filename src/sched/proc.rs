@@ -1,16 +1,15 @@
-//! Tasks: park and ready, new and dead ones, and the queues they run from.
+//! Tasks: park and ready, begin and end, and the queues they run from.
 
 use super::dump::count;
 use super::g::{GQueue, Gp, Status, WaitReason};
 use super::join::Handle;
 use super::m::{After, M, acquirem, getm, releasem};
-use super::p::{GFREE, P, task};
+use super::p::{P, task};
 use super::runq::SLOTS;
 use super::state::{SCHED, START_STATUS, allp, threads};
 use super::{sysmon, task};
 use crate::arch::switch;
 use crate::poll::Waiter;
-use crate::sys::Errno;
 use crate::{preempt, rt};
 use core::mem::ManuallyDrop;
 use core::ptr;
@@ -119,22 +118,23 @@ pub fn yield_now() {
     mcall(m, running_on(m), After { call: after, data: ptr::null_mut() });
 }
 
-/// The end of a task, which found its handle so.
-pub(super) fn goexit(mut handle: Handle) -> ! {
-    unsafe fn after(data: *mut (), g: Gp) -> bool {
+/// The end of a task, which found its handle so; its result, if it is still there, is on its stack, or in
+/// its block.
+pub(super) fn goexit<const ON_STACK: bool>(mut handle: Handle) -> ! {
+    unsafe fn after<const ON_STACK: bool>(data: *mut (), g: Gp) -> bool {
         // SAFETY: `handle` below, copied before the stack is given away.
         let handle = unsafe { data.cast::<Handle>().read() };
-        task::finish(g, handle);
+        task::finish(g, handle, ON_STACK);
         true
     }
     let m = acquirem();
-    mcall(m, running_on(m), After { call: after, data: (&raw mut handle).cast() });
+    mcall(m, running_on(m), After { call: after::<ON_STACK>, data: (&raw mut handle).cast() });
     rt::fatal("a dead task was run", START_STATUS)
 }
 
 /// Puts a new task in the queue, to run next.
-pub(super) fn start(g: Gp, from: Status) {
-    g.casgstatus(from, Status::Runnable);
+pub(super) fn start(g: Gp) {
+    g.casgstatus(Status::Dead, Status::Runnable);
     let m = acquirem();
     if let Some(p) = m.p.get() {
         count(&p.counts.spawns);
@@ -142,59 +142,6 @@ pub(super) fn start(g: Gp, from: Status) {
     runqput(m, g);
     wakep();
     releasem();
-}
-
-/// A dead task with its stack, or a new one (Go: `gfget`), for a closure and result of `need` bytes.
-pub(super) fn gfget(need: usize) -> Result<(Gp, Status), Errno> {
-    let p = acquirem().p.get();
-    let g = p.and_then(|p| p.gfget().or_else(|| gfget_shared(p)));
-    releasem();
-    if let Some(g) = g {
-        if need > g.stack.size / 4 {
-            gfput(g);
-            return Err(Errno::E2BIG);
-        }
-        return Ok((g, Status::Dead));
-    }
-    let mut stacks = SCHED.stacks.lock();
-    if need > stacks.closure_limit() {
-        return Err(Errno::E2BIG);
-    }
-    Ok((stacks.make()?, Status::Idle))
-}
-
-/// Takes dead tasks that other Ps had too many of.
-#[cold]
-fn gfget_shared(p: &P) -> Option<Gp> {
-    let mut shared = SCHED.gfree.lock();
-    for _ in 0..GFREE / 2 {
-        if !shared.warm.pop().or_else(|| shared.cold.pop()).is_some_and(|g| p.gfput(g)) {
-            break;
-        }
-    }
-    drop(shared);
-    p.gfget()
-}
-
-/// Gives a dead task's stack to the next (Go: `gfput`).
-pub(super) fn gfput(g: Gp) {
-    let kept = acquirem().p.get().is_some_and(|p| p.gfput(g) || gfput_shared(p, g));
-    releasem();
-    if !kept {
-        SCHED.gfree.lock().warm.push(g);
-    }
-}
-
-#[cold]
-fn gfput_shared(p: &P, g: Gp) -> bool {
-    let mut shared = SCHED.gfree.lock();
-    for _ in 0..GFREE / 2 {
-        if let Some(g) = p.gfget() {
-            shared.warm.push(g);
-        }
-    }
-    drop(shared);
-    p.gfput(g)
 }
 
 /// Puts `g` in the queue to run next; the one that was to run next goes to the end (Go: `runqput`).

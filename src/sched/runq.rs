@@ -9,6 +9,7 @@
 //! * `next` is the task to run before the ring. Only the owner fills it; thieves may empty it.
 
 use crate::atomic::{AtomicU32, AtomicUsize, Ordering};
+use core::cell::Cell;
 
 /// Slots (Go's figure). Under loom four, so that models reach the end of the ring.
 pub(crate) const SLOTS: usize = if cfg!(loom) { 4 } else { 256 };
@@ -16,12 +17,19 @@ pub(crate) const SLOTS: usize = if cfg!(loom) { 4 } else { 256 };
 /// Nobody: no task has this word.
 const NOBODY: usize = 0;
 
+#[repr(C)] // the ring last: see `P`
 pub(crate) struct RunQueue {
     head: AtomicU32,
     tail: AtomicU32,
     next: AtomicUsize,
+    /// There is no other thread that could steal: the owner needs no exchange to take. Set once, before
+    /// the first task.
+    alone: Cell<bool>,
     slots: [AtomicUsize; SLOTS],
 }
+
+// SAFETY: all but `alone` is atomic, and that is written before the queue is shared.
+unsafe impl Sync for RunQueue {}
 
 /// Half of a full ring: for the queue of all.
 pub(crate) type Half = [usize; SLOTS / 2];
@@ -34,8 +42,15 @@ impl RunQueue {
             head: AtomicU32::new(0),
             tail: AtomicU32::new(0),
             next: AtomicUsize::new(NOBODY),
+            alone: Cell::new(false),
             slots: core::array::from_fn(|_| AtomicUsize::new(NOBODY)),
         }
+    }
+
+    /// Says that this is the only run queue there is.
+    #[cfg(not(loom))]
+    pub fn set_alone(&self) {
+        self.alone.set(true);
     }
 
     fn slot(&self, at: u32) -> &AtomicUsize {
@@ -66,6 +81,11 @@ impl RunQueue {
     /// Makes `task` the next to run; returns the one that was, for [`RunQueue::put`]. Owner only.
     #[inline]
     pub fn put_next(&self, task: usize) -> Option<usize> {
+        // Thieves only empty it: empty, it stays so.
+        if self.next.load(Ordering::Relaxed) == NOBODY {
+            self.next.store(task, Ordering::Release);
+            return None;
+        }
         let kicked = self.next.swap(task, Ordering::AcqRel);
         (kicked != NOBODY).then_some(kicked)
     }
@@ -117,6 +137,10 @@ impl RunQueue {
         if next == NOBODY {
             return None;
         }
+        if self.alone.get() {
+            self.next.store(NOBODY, Ordering::Relaxed);
+            return Some(next);
+        }
         // A thief may have emptied it; nobody else can have filled it.
         self.next.compare_exchange(next, NOBODY, Ordering::AcqRel, Ordering::Relaxed).ok()
     }
@@ -131,9 +155,12 @@ impl RunQueue {
             }
             let task = self.slot(head).load(Ordering::Relaxed);
             let after = head.wrapping_add(1);
-            if self.head.compare_exchange(head, after, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
-                return Some(task);
+            if self.alone.get() {
+                self.head.store(after, Ordering::Relaxed);
+            } else if self.head.compare_exchange(head, after, Ordering::AcqRel, Ordering::Relaxed).is_err() {
+                continue;
             }
+            return Some(task);
         }
     }
 
@@ -265,7 +292,7 @@ mod model {
     //! The owner puts and takes while a thief steals, on a ring of four: every task comes out once.
     //!
     //! Mutations seen to fail: the tail stored Relaxed in `put` (an empty slot is stolen); the head
-    //! moved by a store in `take` (a task runs twice); `steal` without the check of its two loads.
+    //! moved by a store in `take` (a task runs twice), or `next` emptied by one; `steal` without the check of its two loads.
 
     use super::*;
     use loom::sync::Arc;

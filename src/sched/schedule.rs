@@ -13,16 +13,17 @@
 //! A thread without work becomes *the* poller, if there is none, and blocks there without a P. The
 //! others sleep. What the poll brings is run by that same thread.
 
+use super::blocking::back_from_call;
 use super::g::{Gp, Status};
 use super::m::{After, M};
 use super::p::P;
 use super::proc::{globrunqget, runqput_tail, wakep};
-use super::stack::StackPool;
+use super::stack;
 use super::state::{
     DEADLOCK_STATUS, Idle, SCHED, START_STATUS, allp, monitor, poller, polls, take_idle_p, threads,
     wake_poller,
 };
-use super::{overflow, sysmon, task};
+use super::{life, overflow, sysmon, task};
 use crate::arch::switch;
 use crate::poll::Waiter;
 use crate::rt;
@@ -45,7 +46,7 @@ fn stopm(m: &'static M) {
 
 /// Everybody waits for somebody else (Go: `checkdead`). With the lock held, by a thread about to sleep.
 fn checkdead(idle: &Idle) {
-    let polling = SCHED.polling.load(Ordering::SeqCst);
+    let polling = SCHED.role.taken();
     if 1 + idle.nm - idle.nmidle > polling as u32 || SCHED.runq_size.load(Ordering::Relaxed) != 0 {
         return;
     }
@@ -60,7 +61,11 @@ fn checkdead(idle: &Idle) {
         Some(poller) if (poller.useful)() => {}
         // It waits for what cannot come; it looks again and comes here.
         Some(poller) if polling => (poller.wake)(),
-        _ => rt::fatal("all tasks are asleep: deadlock", DEADLOCK_STATUS),
+        _ => {
+            let deadlock = idle.stackless.is_empty();
+            let why = if deadlock { "all tasks are asleep: deadlock" } else { task::NO_STACK };
+            rt::fatal(why, DEADLOCK_STATUS)
+        }
     }
 }
 
@@ -80,7 +85,9 @@ pub(super) fn begin_spinning(m: &M) {
 fn find_runnable(m: &'static M) -> Gp {
     loop {
         let Some(p) = m.p.get() else {
-            stopm(m);
+            if !back_from_call(m) {
+                stopm(m);
+            }
             continue;
         };
         if p.tick() {
@@ -125,7 +132,7 @@ fn look_around(p: &P) {
 /// Polls without blocking, unless somebody polls already or nobody waits; whether tasks were woken.
 fn poll_now() -> Option<bool> {
     let poller = poller()?;
-    if SCHED.polling.load(Ordering::Relaxed) || SCHED.polling_now.swap(true, Ordering::SeqCst) {
+    if SCHED.role.taken() || SCHED.polling_now.swap(true, Ordering::SeqCst) {
         return None;
     }
     SCHED.polls.store(polls().wrapping_add(1), Ordering::Relaxed);
@@ -139,7 +146,7 @@ fn poll_now() -> Option<bool> {
 fn give_up_p(m: &'static M, p: &'static P) -> Option<Gp> {
     {
         let mut idle = SCHED.idle.lock();
-        if let Some(g) = idle.take_g() {
+        if let Some(g) = idle.take_g().or_else(|| life::retry(&mut idle, p)) {
             return Some(g);
         }
         m.p.set(None);
@@ -213,18 +220,19 @@ pub(super) fn acquirep(m: &'static M, p: &'static P) {
     {
         (monitor.wake)();
     }
-    p.m.store(ptr::from_ref(m).cast_mut(), Ordering::Relaxed);
+    p.owner.acquire(m);
     m.p.set(Some(p));
 }
 
 /// Becomes the poller, if there is none and there is something to wait for.
 fn poll_without_p(m: &'static M) -> Option<Gp> {
     let poller = poller()?;
-    if SCHED.polling.swap(true, Ordering::SeqCst) {
+    if !SCHED.role.begin() {
         return None;
     }
     (poller.poll)(-1); // the woken are in the global queue
-    SCHED.polling.store(false, Ordering::SeqCst);
+    SCHED.polls.store(polls().wrapping_add(1), Ordering::Relaxed);
+    SCHED.role.end();
     let p = take_idle_p()?;
     acquirep(m, p);
     p.looked(); // and need not again for a while
@@ -239,15 +247,22 @@ fn poll_without_p(m: &'static M) -> Option<Gp> {
 pub(super) fn schedule(m: &'static M) -> ! {
     loop {
         let g = find_runnable(m);
+        debug_assert!(m.p.get().is_some_and(|p| ptr::eq(p.owner.running(), m)), "a P of another thread");
         if m.spinning.get() {
             resetspinning(m);
+        }
+        if let (Some(begin), Some(p)) = (g.begin.get(), m.p.get())
+            && !life::attach_stack(p, g, begin)
+        {
+            SCHED.idle.lock().stackless.push(g); // until somebody has no work: `give_up_p`
+            continue;
         }
         g.casgstatus(Status::Runnable, Status::Running);
         m.curg.set(Some(g));
         loop {
             // What the task had locked when it left is unlocked, or was handed on with it.
             m.unlock_all();
-            // SAFETY: a runnable task's stack was left by `mcall` or made by `spawn`, and is ours now.
+            // SAFETY: a runnable task's stack was left by `mcall` or is new, and is ours now.
             unsafe { switch(m.g0.get(), g.context.get()) };
             // SAFETY: a task leaves by `mcall`, which sets it; its caller gave a function for these data,
             // and the task is off its stack.
@@ -268,14 +283,18 @@ pub(super) fn schedule(m: &'static M) -> ! {
 /// once, at least 1.
 pub(crate) fn run_main(page: usize, stack_size: usize, threads: usize, main: impl FnOnce() -> i32) -> ! {
     SCHED.page.store(page, Ordering::Relaxed);
-    SCHED.stacks.lock().configure(page, stack_size);
-    let Ok(ps) = StackPool::map(threads * size_of::<P>()) else {
+    SCHED.stacks.configure(stack_size);
+    let Some(ps) = stack::map(threads * size_of::<P>()) else {
         rt::fatal("no memory for the scheduler", START_STATUS)
     };
-    let ps = ps.cast::<P>();
+    let ps = ps.cast::<P>().as_ptr();
     for i in 0..threads {
         // SAFETY: within the mapping, which is page-aligned, zeros, and nobody else's.
-        unsafe { P::init(ps.add(i)) };
+        unsafe { P::init(ps.add(i), i as u32) };
+    }
+    if threads == 1 {
+        // SAFETY: just made, and not in use.
+        unsafe { &*ps }.runq.set_alone();
     }
     SCHED.ps.store(ps, Ordering::Relaxed);
     SCHED.nprocs.store(threads as u32, Ordering::Relaxed);
@@ -290,10 +309,10 @@ pub(crate) fn run_main(page: usize, stack_size: usize, threads: usize, main: imp
         acquirep(m, p);
     }
     // SAFETY: `main` owns what it uses; the process ends before this frame does.
-    let main = unsafe { task::spawn_unchecked(move || -> () { rt::exit(main()) }) };
+    let main = unsafe { task::spawn_unchecked(0, move || -> () { rt::exit(main()) }) };
     match main {
         Ok(handle) => drop(handle),
-        Err(_) => rt::fatal("no memory for a new task's stack", START_STATUS),
+        Err(_) => rt::fatal(task::NO_STACK, START_STATUS),
     }
     schedule(m)
 }

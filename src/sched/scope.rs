@@ -2,7 +2,7 @@
 
 use super::g::TaskId;
 use super::sema::{semacquire, semrelease};
-use super::task::{JoinHandle, spawn_with};
+use super::task::{JoinHandle, NO_STACK, spawn_with};
 use crate::rt;
 use crate::sys::Errno;
 use core::marker::PhantomData;
@@ -57,18 +57,37 @@ impl<'scope, 'env> Scope<'scope, 'env> {
         F: FnOnce() -> T + Send + 'scope,
         T: Send + 'scope,
     {
+        match self.try_spawn(0, f) {
+            Ok(handle) => handle,
+            Err(Errno::E2BIG) => {
+                rt::fatal("a new task's closure or result is too big for its stack", rt::PANICKED)
+            }
+            Err(_) => rt::fatal(NO_STACK, rt::PANICKED),
+        }
+    }
+
+    /// `stack_size`: in bytes, or 0 for the program's.
+    pub(super) fn try_spawn<F, T>(
+        &'scope self,
+        stack_size: usize,
+        f: F,
+    ) -> Result<ScopedJoinHandle<'scope, T>, Errno>
+    where
+        F: FnOnce() -> T + Send + 'scope,
+        T: Send + 'scope,
+    {
         self.running.fetch_add(1, Ordering::Relaxed);
         // SAFETY: one of the tasks counted, at its end.
         let at_end = || unsafe { Self::task_ended(self) };
         // SAFETY: `scope` returns behind `task_ended`, at which the closure is used up and, if nobody
         // holds the handle, the result is dropped; the result of a held handle borrows for `'scope`, and
         // the handle cannot outlive that.
-        match unsafe { spawn_with(f, at_end) } {
-            Ok(handle) => ScopedJoinHandle { handle, scope: PhantomData },
-            Err(Errno::E2BIG) => {
-                rt::fatal("a new task's closure or result is too big for its stack", rt::PANICKED)
+        match unsafe { spawn_with(stack_size, f, at_end) } {
+            Ok(handle) => Ok(ScopedJoinHandle { handle, scope: PhantomData }),
+            Err(e) => {
+                self.running.fetch_sub(1, Ordering::Relaxed); // not the last: there is the scope's own
+                Err(e)
             }
-            Err(_) => rt::fatal("no memory for a new task's stack", rt::PANICKED),
         }
     }
 

@@ -48,6 +48,11 @@ impl Search {
         self.idle.load(Ordering::SeqCst) != 0 && self.searching.load(Ordering::SeqCst) == 0
     }
 
+    /// Whether no P is idle and nobody looks for work: who makes some finds no taker.
+    pub fn all_busy(&self) -> bool {
+        self.idle.load(Ordering::SeqCst) == 0 && self.searching.load(Ordering::SeqCst) == 0
+    }
+
     /// Begins a search for a thread that is to be woken with what `take` finds, an idle P; not if another
     /// was faster, or there is no P any more.
     ///

@@ -98,8 +98,13 @@ pub(crate) fn semrelease(word: &AtomicU32) {
 
 /// Gives a unit back; returns a task that waited for it, for the caller to ready.
 pub(crate) fn semrelease_one(word: &AtomicU32) -> Option<Gp> {
-    let row = row(word);
     word.fetch_add(1, Ordering::SeqCst);
+    semwake(word)
+}
+
+/// Behind a unit that was added (`SeqCst`) to `word`: a task that waited for it, for the caller to ready.
+pub(crate) fn semwake(word: &AtomicU32) -> Option<Gp> {
+    let row = row(word);
     if row.waiting.load(Ordering::SeqCst) == 0 {
         return None;
     }

@@ -1,12 +1,15 @@
 //! What all threads share: the idle threads and Ps, the queue of all, and how the scheduler reaches the
 //! parts that a program may do without.
 
-use super::g::{GList, GQueue, Gp};
+use super::g::{GQueue, Gp};
 use super::m::M;
 use super::p::P;
+use super::role::Role;
 use super::search::Search;
-use super::stack::StackPool;
+use super::spare::List;
+use super::stack::Class;
 use crate::lock::Mutex;
+use crate::timer::Timers;
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 
@@ -41,6 +44,14 @@ pub(super) struct Threads {
     pub handoff: fn(&'static P),
     /// Takes work from another P.
     pub steal: fn(&M, &P) -> Option<Gp>,
+    /// Has the poller use a heap of timers for each P.
+    pub share_timers: fn(&Timers),
+    /// A dead task's block that others gave back, and more of them for the P.
+    pub take_spares: fn(Option<&P>) -> Option<Gp>,
+    /// Gives that block, and half of those that the P keeps, to the others.
+    pub share_spares: fn(Option<&P>, Gp),
+    /// Gives the P a stack that an idle one keeps.
+    pub gather_stack: fn(&Idle, &P),
 }
 
 /// What all threads share.
@@ -52,28 +63,21 @@ pub(super) struct Sched {
     /// all others.
     pub urgent: AtomicUsize,
     pub search: Search,
-    /// A thread blocks in the poller.
-    pub polling: AtomicBool,
+    /// Who blocks in the poller.
+    pub role: Role,
     /// A thread polls without blocking (Go: `pollingNet`).
     pub polling_now: AtomicBool,
     /// Counts polls, for the monitor (Go: `lastpoll`, which is a time). May miss some.
     pub polls: AtomicU32,
     pub poller: AtomicPtr<Poller>,
     pub threads: AtomicPtr<Threads>,
-    pub monitor: AtomicPtr<Monitor>,
     pub ps: AtomicPtr<P>,
     pub nprocs: AtomicU32,
-    pub stacks: Mutex<StackPool>,
-    pub gfree: Mutex<Dead>,
+    /// Of the program's size.
+    pub stacks: Class,
+    /// Dead tasks that Ps had too many of, in programs of several threads (Go: `sched.gFree`).
+    pub gfree: Mutex<List<Gp>>,
     pub page: AtomicUsize,
-}
-
-/// Dead tasks that no P keeps.
-pub(super) struct Dead {
-    pub warm: GList,
-    /// Their stacks hold no memory but the page of the control block: see
-    /// [`sysmon`](super::sysmon).
-    pub cold: GList,
 }
 
 /// Threads and Ps without work, and the queue of all.
@@ -84,30 +88,38 @@ pub(super) struct Idle {
     pub nm: u32,
     pub ps: Option<&'static P>,
     pub runq: GQueue,
+    /// Runnable tasks that would have to begin, and for which there is no stack.
+    pub stackless: List<Gp>,
 }
 
 /// All zeros at first, as is every large static here: a program's file then holds nothing of it.
 pub(super) static SCHED: Sched = Sched {
-    idle: Mutex::new(Idle { ms: None, nmidle: 0, nm: 0, ps: None, runq: GQueue::new() }),
+    idle: Mutex::new(Idle {
+        ms: None,
+        nmidle: 0,
+        nm: 0,
+        ps: None,
+        runq: GQueue::new(),
+        stackless: List::new(),
+    }),
     runq_size: AtomicUsize::new(0),
     urgent: AtomicUsize::new(0),
     search: Search::new(),
-    polling: AtomicBool::new(false),
+    role: Role::new(),
     polling_now: AtomicBool::new(false),
     polls: AtomicU32::new(0),
     poller: AtomicPtr::new(ptr::null_mut()),
     threads: AtomicPtr::new(ptr::null_mut()),
-    monitor: AtomicPtr::new(ptr::null_mut()),
     ps: AtomicPtr::new(ptr::null_mut()),
     nprocs: AtomicU32::new(0),
-    stacks: Mutex::new(StackPool::new()),
-    gfree: Mutex::new(Dead { warm: GList::new(), cold: GList::new() }),
+    stacks: Class::new(),
+    gfree: Mutex::new(List::new()),
     page: AtomicUsize::new(0),
 };
 
 impl Idle {
     pub fn put_p(&mut self, p: &'static P) {
-        p.m.store(ptr::null_mut(), Ordering::Relaxed);
+        p.owner.release();
         p.link.set(self.ps);
         self.ps = Some(p);
         SCHED.search.p_idle();
@@ -175,14 +187,17 @@ pub(super) fn set_poller(poller: &'static Poller) {
     SCHED.poller.store(ptr::from_ref(poller).cast_mut(), Ordering::Release);
 }
 
+/// By itself, not in `SCHED`: where nothing is ever stored, the compiler knows that it is null.
+static MONITOR: AtomicPtr<Monitor> = AtomicPtr::new(ptr::null_mut());
+
 /// Tells the scheduler of the monitor. Without, there is none in the program.
 pub(super) fn set_monitor(monitor: &'static Monitor) {
-    SCHED.monitor.store(ptr::from_ref(monitor).cast_mut(), Ordering::Relaxed);
+    MONITOR.store(ptr::from_ref(monitor).cast_mut(), Ordering::Relaxed);
 }
 
 pub(super) fn monitor() -> Option<&'static Monitor> {
     // SAFETY: null or what `set_monitor` stored, before the first task.
-    unsafe { SCHED.monitor.load(Ordering::Relaxed).as_ref() }
+    unsafe { MONITOR.load(Ordering::Relaxed).as_ref() }
 }
 
 /// The poller, if it could wake anybody.
@@ -191,6 +206,11 @@ pub(super) fn poller() -> Option<&'static Poller> {
     // SAFETY: null or what `set_poller` stored.
     let poller = unsafe { SCHED.poller.load(Ordering::Acquire).as_ref() };
     poller.filter(|poller| (poller.useful)())
+}
+
+/// Whether a poll could wake somebody, and no thread waits in one.
+pub(super) fn unpolled() -> bool {
+    poller().is_some() && !SCHED.role.taken()
 }
 
 /// For the monitor: changes with every poll.

@@ -1,37 +1,36 @@
 //! The monitor: a thread without a P that looks after the others (Go: `sysmon`). It preempts tasks
-//! that have run for too long, and polls when nobody else does.
+//! that have run for too long, takes Ps from threads that stay in a system call (`retake.rs`), and polls
+//! when nobody else does.
 //!
-//! It begins with the first descriptor or timer: before that there is nobody whose turn could come too
-//! late. While the program is idle it sleeps without a limit, and while the program is busy and all
-//! goes well it wakes up every 10 ms.
+//! It begins with the second task, or with the first descriptor or timer: before that there is nobody
+//! whose turn could come too late. While the program is idle it sleeps without a limit, and while the
+//! program is busy and all goes well it wakes up every 10 ms.
 
 use super::dump::{count, on_quit};
 use super::g::{Gp, Status};
 use super::m::{After, M, acquirem, getm};
-use super::p::P;
+use super::masks::HANDLERS_BLOCK;
 use super::proc::{globrunqput, mcall, running_on, wakep};
+use super::retake::{Pace, SHORT, retake};
 use super::schedule;
+use super::stack::Class;
 use super::state::{self, Monitor, SCHED};
 use crate::arch;
 use crate::rt::clock::nanotime;
 use crate::sys::futex::{Scope, futex_wait, futex_wake};
-use crate::sys::mm::{Advice, madvise};
 use crate::sys::process::getpid;
-use crate::sys::signal::{SIGQUIT, SIGURG, SaFlags, SigSet, Sigaction, Siginfo, rt_sigaction, tgkill};
+use crate::sys::signal::{SIGQUIT, SIGURG, SaFlags, Sigaction, Siginfo, rt_sigaction, tgkill};
+use crate::sys::thread::prctl_set_timerslack;
 use crate::sys::time::{Timespec, nanosleep};
 use core::ffi::c_void;
 use core::ptr;
-use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 
 /// How long a task may run while others wait (Go: `forcePreemptNS`).
-const SLICE: i64 = 10_000_000;
+pub(super) const SLICE: i64 = 10_000_000;
 
 /// How long when a task that did I/O waits for its turn; and how long nobody may poll.
 const IO_SLICE: i64 = 1_000_000;
-
-/// Shortest and longest sleep between two looks, in ns.
-const SHORT: i64 = 1_000_000;
-const LONG: i64 = 10_000_000;
 
 /// Looks in a row at an idle program before the monitor sleeps for good: 100 ms. A program that is
 /// woken more often than that is not made to wake the monitor each time.
@@ -68,11 +67,11 @@ fn start() {
     arch::preempt_init(preempted);
     // Restarting: a preempted task must not see EINTR from a call that blocks its thread.
     let flags = SaFlags::SIGINFO | SaFlags::ONSTACK | SaFlags::RESTART;
-    let handler = Sigaction::handler(on_preempt, arch::rt_sigreturn, flags, SigSet::EMPTY);
+    let handler = Sigaction::handler(on_preempt, arch::rt_sigreturn, flags, HANDLERS_BLOCK);
     // SAFETY: the handler is async-signal-safe; SIGURG is ignored by default, and nobody else's in a
     // freestanding program.
     let handled = unsafe { rt_sigaction(SIGURG, Some(&handler)) };
-    let quit = Sigaction::handler(on_quit, arch::rt_sigreturn, flags, SigSet::EMPTY);
+    let quit = Sigaction::handler(on_quit, arch::rt_sigreturn, flags, HANDLERS_BLOCK);
     // SAFETY: as above, and SIGQUIT would end the program anyway.
     let _ = unsafe { rt_sigaction(SIGQUIT, Some(&quit)) };
     if handled.is_err() || M::spawn_monitor(monitor).is_err() {
@@ -98,25 +97,28 @@ fn wake() {
 /// The monitor's thread.
 unsafe extern "C" fn monitor(_: *mut u8) -> ! {
     let pid = getpid();
-    let (mut delay, mut idle_looks) = (SHORT, 0);
-    let (mut polls, mut last_poll) = (state::polls(), nanotime());
+    let (mut pace, mut delay, mut idle_looks) = (Pace::new(), SHORT, 0);
+    let (mut polls, mut last_poll, mut last_signals) = (state::polls(), nanotime(), 0);
+    let _ = prctl_set_timerslack(1); // a quick look that comes 50 us late is none
     loop {
         let _ = nanosleep(&Timespec::from_nanos(delay), None);
         let now = nanotime();
         NOW.store(now, Ordering::Relaxed);
-        let (mut moved, mut busy) = (false, 0);
+        let (mut moved, mut busy, mut calls) = (false, 0, 0);
         for p in state::allp() {
             moved |= p.seen.look(p, now);
-            busy += !p.m.load(Ordering::Relaxed).is_null() as usize;
+            busy += p.owner.is_some() as usize;
+            calls += p.owner.in_call().is_some() as usize;
         }
         if busy == 0 && !moved {
             idle_looks += 1;
             if idle_looks > IDLE_LOOKS {
-                trim();
+                // Only while nothing runs: the next task will have to fault it in again.
+                Class::all(&SCHED.stacks).for_each(Class::trim);
                 sleep_while_idle();
                 idle_looks = 0;
             }
-            delay = LONG;
+            delay = pace.idle();
             continue;
         }
         idle_looks = 0;
@@ -124,32 +126,21 @@ unsafe extern "C" fn monitor(_: *mut u8) -> ! {
             polls = state::polls();
             last_poll = now;
         }
-        // A busy thread polls between so many tasks, which is soon unless each of them takes long.
-        let late = busy == state::allp().len() && now - last_poll >= IO_SLICE && state::poller().is_some();
+        // A busy thread polls between so many tasks, which is soon unless each of them takes long; one that
+        // is in a call may be the last that was not asleep.
+        let hidden = calls > 0 || busy == state::allp().len();
+        let late = hidden && now - last_poll >= IO_SLICE && state::unpolled();
         if late {
             schedule::poll_for_others();
         }
         // As long as they wait, not only at the look that woke them: the task in their way may have
         // been seen for the first time just now.
         let io = state::urgent();
-        preempt_long(pid, now, if io { IO_SLICE } else { SLICE });
-        delay = if late || io { SHORT } else { (delay * 2).min(LONG) };
-    }
-}
-
-/// Gives back the memory that the stacks of dead tasks hold, but for the page of the control block. Only
-/// of those that no P keeps, and only while nothing runs: the next task would have to fault it in again.
-fn trim() {
-    let page = state::page();
-    loop {
-        // One at a time: somebody may need the list.
-        let Some(g) = SCHED.gfree.lock().warm.pop() else { return };
-        let lo = g.stack.lo.as_ptr().wrapping_add(page);
-        let hi = g.as_ptr().addr() & !(page - 1);
-        // SAFETY: the stack of a task that is dead, in nobody's list; what is read there is written before.
-        // It cannot fail: the range is part of a mapping of ours, and not locked.
-        let _ = unsafe { madvise(lo, hi - lo.addr(), Advice::DontNeed) };
-        SCHED.gfree.lock().cold.push(g);
+        if now - last_signals >= SHORT {
+            last_signals = now;
+            preempt_long(pid, now, if io { IO_SLICE } else { SLICE });
+        }
+        delay = pace.busy(retake(now), late || io);
     }
 }
 
@@ -163,11 +154,12 @@ fn sleep_while_idle() {
     ASLEEP.store(0, Ordering::SeqCst);
 }
 
-/// Signals the threads whose task has run for `slice` or longer (Go: `retake`).
+/// Signals the threads whose task has run for `slice` or longer (Go: `preemptone`). Not those in a call: it
+/// might be interrupted.
 fn preempt_long(pid: i32, now: i64, slice: i64) {
     for p in state::allp() {
         // SAFETY: null or an M, which lives for ever.
-        let Some(m) = (unsafe { p.m.load(Ordering::Relaxed).as_ref() }) else { continue };
+        let Some(m) = (unsafe { p.owner.running().as_ref() }) else { continue };
         if now - p.seen.since() >= slice {
             // ESRCH: the thread is not there yet or any more; nothing to preempt then.
             let _ = tgkill(pid, m.tid.load(Ordering::Relaxed), Some(SIGURG));
@@ -175,42 +167,18 @@ fn preempt_long(pid: i32, now: i64, slice: i64) {
     }
 }
 
-/// What the monitor saw of a P. Its own, and nobody else's.
-pub(crate) struct Seen {
-    tick: AtomicU64,
-    /// When it saw that tick first, in ns.
-    since: AtomicI64,
-}
-
-impl Seen {
-    /// Whether a task has been dispatched since the last look.
-    fn look(&self, p: &P, now: i64) -> bool {
-        let tick = p.ticks();
-        let moved = self.tick.swap(tick, Ordering::Relaxed) != tick;
-        if moved {
-            self.since.store(now, Ordering::Relaxed);
-        }
-        moved
-    }
-
-    fn since(&self) -> i64 {
-        self.since.load(Ordering::Relaxed)
-    }
-}
-
 /// SIGURG on the thread of a task that should give way. Only looks, and at most sends the task on a
 /// detour: everything else happens on the task's own stack, after the signal.
 unsafe extern "C" fn on_preempt(_: i32, _: *mut Siginfo, ucontext: *mut c_void) {
     let m = getm();
-    let Some(g) = m.curg.get() else { return };
+    let Some(stack) = m.curg.get().and_then(|g| g.stack()) else { return };
     if m.locked() || m.p.get().is_none() {
         return; // inside the runtime, or in a blocking call; the monitor will ask again
     }
     // SAFETY: the kernel's (SA_SIGINFO).
     let sp = unsafe { arch::interrupted_sp(ucontext) };
-    let bottom = g.stack.lo.addr().get() + state::page();
-    let top = g.as_ptr().addr();
-    if sp < bottom + arch::preempt_frame() + ROOM || sp > top {
+    let bottom = stack.lo.addr().get() + state::page();
+    if sp < bottom + arch::preempt_frame() + ROOM || sp > stack.top.addr() {
         return; // on the scheduler's stack, or too near the end of its own
     }
     // SAFETY: a task outside the runtime (the count is 0 and it stands on its own stack), with room.

@@ -1,11 +1,15 @@
 //! Spawning and joining.
 //!
-//! The closure is stored on the new task's own stack, right below its control block, and its result
-//! takes the same place, so that neither needs an allocator. Who frees the stack: see `join.rs`.
+//! The closure is stored in the new task's block, and its result takes the same place, so that neither
+//! needs an allocator. If one of them is too big for that, both lie on the task's stack. Who frees what:
+//! see `join.rs`.
 
-use super::g::{Gp, Status, TaskId, WaitReason};
+use super::g::{Gp, ROOM, Status, TaskId, WaitReason};
 use super::join::Handle;
+use super::life;
+use super::m::getm;
 use super::proc::{self, gopark};
+use super::scope::{Scope, ScopedJoinHandle};
 use super::state;
 use super::sysmon::MONITOR;
 use super::threads::THREADS;
@@ -18,6 +22,7 @@ use core::cell::Cell;
 use core::marker::PhantomData;
 use core::mem::ManuallyDrop;
 use core::num::NonZeroU64;
+use core::ptr;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 /// What a task is given: its closure, then its result, at the same address, and what it does last, when
@@ -33,6 +38,14 @@ union Value<F, T> {
     closure: ManuallyDrop<F>,
     result: ManuallyDrop<T>,
 }
+
+impl<F, T, E> Slot<F, T, E> {
+    /// Whether it fits into the task's block, which is aligned to [`ROOM`] as well.
+    const FITS: bool = size_of::<Self>() <= ROOM && align_of::<Self>() <= ROOM;
+}
+
+/// Why there is no task.
+pub(super) const NO_STACK: &str = "no memory for a new task's stack";
 
 /// More threads than CPUs anybody has.
 const MAX_THREADS: usize = 1024;
@@ -55,7 +68,7 @@ impl Default for Builder {
 impl Builder {
     /// The defaults: as many threads as the program may use CPUs, stacks of 64 KiB.
     pub const fn new() -> Builder {
-        Builder { threads: 0, stack_size: super::stack::DEFAULT_STACK, preemption: true }
+        Builder { threads: 0, stack_size: 0, preemption: true }
     }
 
     /// How many threads run tasks at once; `NETPOLL_THREADS` in the environment beats it, and 0 means
@@ -66,17 +79,20 @@ impl Builder {
         self
     }
 
-    /// Whether tasks that compute for more than 10 ms are interrupted for others; on by default. Without,
-    /// a task keeps its thread until it parks or yields, SIGQUIT ends the program without a word, and a
-    /// program whose builder is a constant has no monitor in it.
+    /// Whether tasks that compute for more than 10 ms are interrupted for others; on by default, and off with
+    /// `NETPOLL_PREEMPTION=0` in the environment (under valgrind, say, which has signals its own way). Without,
+    /// a task keeps its thread until it parks or yields, also in a [`syscall`](crate::syscall()), SIGQUIT ends
+    /// the program without a word, and a program whose builder is a constant has no monitor in it.
     pub const fn preemption(mut self, on: bool) -> Builder {
         self.preemption = on;
         self
     }
 
     /// Bytes of a task's stack, the guard page included; at least 16 KiB, at most 1 TiB, rounded up to
-    /// pages. A program has one size for all its tasks: what counts is the builder given to
-    /// [`entry!`](crate::entry). Untouched pages cost nothing.
+    /// a power of two. The builder given to [`entry!`](crate::entry) sets the size of all tasks, one that
+    /// spawns that of its task; 0 is 64 KiB there, and the program's size here. Untouched pages cost
+    /// nothing. A task with a size of its own takes longer to spawn and end (a lock), and has its stack
+    /// from the beginning, not from its first turn on.
     pub const fn stack_size(mut self, bytes: usize) -> Builder {
         self.stack_size = bytes;
         self
@@ -96,8 +112,8 @@ impl Builder {
 
     /// Tells the scheduler of the monitor, if there is to be one.
     #[inline(always)]
-    pub(crate) fn set_up_monitor(&self) {
-        if self.preemption {
+    pub(crate) fn set_up_monitor(&self, env: &rt::Env) {
+        if self.preemption && env.var(c"NETPOLL_PREEMPTION").is_none_or(|on| on.to_bytes() != b"0") {
             state::set_monitor(&MONITOR);
         }
     }
@@ -123,15 +139,37 @@ impl Builder {
     /// As [`spawn`], with an error where that panics.
     ///
     /// # Errors
-    /// `ENOMEM` when no stack can be mapped (below Linux 6.13 also at about 32,000 tasks, when
-    /// `vm.max_map_count` is used up); `E2BIG` when closure and result need more than a quarter of one.
+    /// `ENOMEM` when there is no address space for its stack (below Linux 6.13 also at about 32,000 tasks,
+    /// when `vm.max_map_count` is used up), or no memory for a stack that it has from the beginning: if it
+    /// has a size of its own, or closure or result are larger than 128 bytes. `E2BIG` when these need more
+    /// than a quarter of a stack.
+    ///
+    /// Any other task gets its stack with its first turn. Should the kernel refuse it then, the task waits
+    /// until other tasks have ended; if nobody else can go on the program ends, as by a deadlock, with a
+    /// line that says why.
     pub fn spawn<F, T>(self, f: F) -> Result<JoinHandle<T>, Errno>
     where
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
         // SAFETY: closure and result own all they refer to ('static).
-        unsafe { spawn_unchecked(f) }
+        unsafe { spawn_unchecked(self.stack_size, f) }
+    }
+
+    /// As [`Scope::spawn`], with an error where that panics (std: `thread::Builder::spawn_scoped`).
+    ///
+    /// # Errors
+    /// As [`Builder::spawn`].
+    pub fn spawn_scoped<'scope, 'env, F, T>(
+        self,
+        scope: &'scope Scope<'scope, 'env>,
+        f: F,
+    ) -> Result<ScopedJoinHandle<'scope, T>, Errno>
+    where
+        F: FnOnce() -> T + Send + 'scope,
+        T: Send + 'scope,
+    {
+        scope.try_spawn(self.stack_size, f)
     }
 }
 
@@ -139,7 +177,7 @@ impl Builder {
 /// spawning task next gives way. Dropping the handle detaches it; when the main task returns the
 /// program ends, whatever others are doing.
 ///
-/// If no stack can be had the program ends, with a line that says so and status 101, as by a panic;
+/// If there is no room for its stack the program ends, with a line that says so and status 101, as by a panic;
 /// [`Builder::spawn`] returns the error instead.
 pub fn spawn<F, T>(f: F) -> JoinHandle<T>
 where
@@ -152,52 +190,66 @@ where
         Err(Errno::E2BIG) => {
             rt::fatal("a new task's closure or result is too big for its stack", rt::PANICKED)
         }
-        Err(_) => rt::fatal("no memory for a new task's stack", rt::PANICKED),
+        Err(_) => rt::fatal(NO_STACK, rt::PANICKED),
     }
 }
 
 /// # Safety
 /// Whatever `f` and its result borrow must outlive the task.
-pub(super) unsafe fn spawn_unchecked<F, T>(f: F) -> Result<JoinHandle<T>, Errno>
+pub(super) unsafe fn spawn_unchecked<F, T>(stack_size: usize, f: F) -> Result<JoinHandle<T>, Errno>
 where
     F: FnOnce() -> T,
 {
     // SAFETY: the caller's contract.
-    unsafe { spawn_with(f, || ()) }
+    unsafe { spawn_with(stack_size, f, || ()) }
 }
 
 /// As [`spawn_unchecked`], for a task that calls `at_end`, also if its result is left to its handle.
+/// `stack_size`: in bytes, or 0 for the program's.
 ///
 /// # Safety
 /// What `f` borrows must last until `at_end` is called, and what its result borrows as long as the handle
 /// too. (After an error it is not called.)
-pub(super) unsafe fn spawn_with<F, T, E>(f: F, at_end: E) -> Result<JoinHandle<T>, Errno>
+pub(super) unsafe fn spawn_with<F, T, E>(stack_size: usize, f: F, at_end: E) -> Result<JoinHandle<T>, Errno>
 where
     F: FnOnce() -> T,
     E: FnOnce(),
 {
     static LAST_ID: AtomicU64 = AtomicU64::new(0);
 
-    let (g, from) = proc::gfget(size_of::<Slot<F, T, E>>() + align_of::<Slot<F, T, E>>())?;
-    let slot = place::<F, T, E>(g);
-    // SAFETY: below the control block on a stack that no task runs on; `gfget` checked the size.
+    let fits = Slot::<F, T, E>::FITS;
+    let lazy = fits && stack_size == 0;
+    let (g, top) = if lazy {
+        // Its block is not read before it is written to: the first touch of a page would be two faults.
+        (life::gfget().ok_or(Errno::ENOMEM)?, ptr::null_mut())
+    } else {
+        let need = if fits { 0 } else { size_of::<Slot<F, T, E>>() + align_of::<Slot<F, T, E>>() };
+        let (g, stack) = life::gfget_with_stack(stack_size, need)?;
+        (g, stack.top)
+    };
+    let slot = if fits { g.room().cast() } else { below::<Slot<F, T, E>>(top) };
+    // SAFETY: in the block of a task that has not begun, or on its stack, on which nothing is; it is large
+    // enough (`FITS`), or `gfget_with_stack` checked it.
     unsafe {
         slot.write(Slot { value: Value { closure: ManuallyDrop::new(f) }, at_end: ManuallyDrop::new(at_end) })
     };
     g.set_id(LAST_ID.fetch_add(1, Ordering::Relaxed) + 1);
     g.join.reset();
-    // SAFETY: below the slot is the rest of the stack, unused.
-    let context = unsafe { Context::new(slot.cast(), run::<F, T, E>, slot.cast()) };
-    // SAFETY: the task is ours until it is in a queue.
-    unsafe { *g.context.get() = context };
-    proc::start(g, from);
+    if lazy {
+        g.begin.set(Some(run::<F, T, E>));
+    } else {
+        let top = if fits { top } else { slot.cast() };
+        // SAFETY: below is the rest of the stack, unused; the task is ours until it is in a queue.
+        unsafe { *g.context.get() = Context::new(top, run::<F, T, E>, slot.cast()) };
+    }
+    proc::start(g);
     Ok(JoinHandle { g, result: slot.cast(), owns: PhantomData })
 }
 
-/// Where the slot of a task lies: right below its control block.
-fn place<F, T, E>(g: Gp) -> *mut Slot<F, T, E> {
-    let below = g.as_ptr().cast::<u8>().wrapping_sub(size_of::<Slot<F, T, E>>());
-    below.wrapping_sub(below as usize % align_of::<Slot<F, T, E>>()).cast()
+/// The highest place for a `T` that ends below `top`.
+fn below<T>(top: *mut u8) -> *mut T {
+    let below = top.wrapping_sub(size_of::<T>());
+    below.wrapping_sub(below as usize % align_of::<T>()).cast()
 }
 
 /// The bottom frame of every task.
@@ -217,18 +269,23 @@ where
         // SAFETY: the result was just written, and nobody is left to take it.
         unsafe { ManuallyDrop::drop(&mut (*slot).value.result) };
     }
-    // SAFETY: the slot is this task's until `goexit` has left its stack; moved out once.
+    // SAFETY: the slot is this task's until `finish`; moved out once.
     let at_end = unsafe { ManuallyDrop::take(&mut (*slot).at_end) };
     at_end();
-    proc::goexit(handle)
+    if Slot::<F, T, E>::FITS { proc::goexit::<false>(handle) } else { proc::goexit::<true>(handle) }
 }
 
 /// On the scheduler's stack, when the thread has left that of `g`, which found its handle so.
-pub(super) fn finish(g: Gp, handle: Handle) {
+#[inline]
+pub(super) fn finish(g: Gp, handle: Handle, on_stack: bool) {
     g.casgstatus(Status::Running, Status::Dead);
+    if !on_stack {
+        // Before the handle is told: behind that the block may be another task's.
+        life::leave_stack(getm().p.get(), g);
+    }
     match handle {
-        Handle::Dropped => proc::gfput(g),
-        Handle::Held if g.join.left() => proc::gfput(g),
+        Handle::Dropped => life::gfput(g),
+        Handle::Held if g.join.left() => life::gfput(g),
         Handle::Held => {}
         // SAFETY: the word is that of the joiner parked in `join`, and comes back this once.
         Handle::Waits(word) => proc::goready(unsafe { Gp::from_word(word) }),
@@ -270,7 +327,7 @@ impl<T> JoinHandle<T> {
         // out once, since the handle is gone.
         let result = unsafe { this.result.read() };
         if parked.get() || g.join.taken() {
-            proc::gfput(g);
+            life::gfput(g);
         }
         result
     }
@@ -290,7 +347,7 @@ impl<T> Drop for JoinHandle<T> {
         // SAFETY: the result is there, and nobody else will take it.
         unsafe { self.result.drop_in_place() };
         if self.g.join.taken() {
-            proc::gfput(self.g);
+            life::gfput(self.g);
         }
     }
 }

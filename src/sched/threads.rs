@@ -7,9 +7,12 @@ use super::m::M;
 use super::p::{P, task};
 use super::runq::RunQueue;
 use super::schedule::begin_spinning;
-use super::state::{SCHED, Threads, allp, poller, take_idle_p, wake_poller};
+use super::stack;
+use super::state::{Idle, SCHED, Threads, allp, take_idle_p, unpolled, wake_poller};
+use crate::lock::Mutex;
+use crate::timer::{Heap, Timers};
 use core::ptr;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 /// Rounds over all Ps of a thread that looks for work (Go's figure); in the last one it takes `next`,
 /// too.
@@ -19,7 +22,34 @@ const STEAL_ROUNDS: u32 = 4;
 /// thread is about to run it, with the cache warm.
 const STEAL_PATIENCE: u32 = 75;
 
-pub(super) static THREADS: Threads = Threads { wake, handoff, steal };
+pub(super) static THREADS: Threads =
+    Threads { wake, handoff, steal, share_timers, take_spares, share_spares, gather_stack };
+
+/// Gives the poller a heap of timers for each P, once, before there is a timer. If there is no memory for
+/// them the poller's own serves all.
+fn share_timers(timers: &Timers) {
+    static DONE: AtomicBool = AtomicBool::new(false);
+    static DOING: Mutex<()> = Mutex::new(());
+    if DONE.load(Ordering::Acquire) {
+        return;
+    }
+    let _doing = DOING.lock();
+    if DONE.load(Ordering::Relaxed) {
+        return;
+    }
+    let len = allp().len();
+    if len > 1
+        && let Some(memory) = stack::map(len * size_of::<Heap>())
+    {
+        let heaps = memory.cast::<Heap>().as_ptr();
+        // SAFETY: within the mapping, which is page-aligned, nobody else's, and never unmapped.
+        timers.use_heaps(unsafe {
+            (0..len).for_each(|i| heaps.add(i).write(Heap::new()));
+            core::slice::from_raw_parts(heaps, len)
+        });
+    }
+    DONE.store(true, Ordering::Release);
+}
 
 /// There is new work (Go: `wakep`).
 #[cold]
@@ -70,8 +100,7 @@ fn startm(p: &'static P) {
 /// nobody to wait in the poller (Go: `handoffp`).
 fn handoff(p: &'static P) {
     let to_do = || {
-        let unpolled = poller().is_some() && !SCHED.polling.load(Ordering::SeqCst);
-        unpolled || SCHED.runq_size.load(Ordering::SeqCst) != 0 || allp().iter().any(|p| !p.runq.is_empty())
+        unpolled() || SCHED.runq_size.load(Ordering::SeqCst) != 0 || allp().iter().any(|p| !p.runq.is_empty())
     };
     let mut p = p;
     if !to_do() {
@@ -111,7 +140,7 @@ fn steal(m: &M, p: &P) -> Option<Gp> {
                 return Some(task(word));
             }
             if round == STEAL_ROUNDS {
-                let running = !victim.m.load(Ordering::Relaxed).is_null();
+                let running = !victim.owner.running().is_null();
                 let patience = || {
                     if running {
                         (0..STEAL_PATIENCE).for_each(|_| core::hint::spin_loop());
@@ -124,6 +153,34 @@ fn steal(m: &M, p: &P) -> Option<Gp> {
         }
     }
     None
+}
+
+/// See [`Threads::take_spares`].
+#[cold]
+fn take_spares(p: Option<&P>) -> Option<Gp> {
+    let free = &mut SCHED.gfree.lock();
+    if let Some(p) = p {
+        p.gs.take_from(free);
+    }
+    p.and_then(|p| p.gs.pop()).or_else(|| free.pop())
+}
+
+/// See [`Threads::share_spares`].
+#[cold]
+fn share_spares(p: Option<&P>, g: Gp) {
+    let free = &mut SCHED.gfree.lock();
+    if let Some(p) = p {
+        p.gs.give_to(free);
+    }
+    free.push(g);
+}
+
+/// See [`Threads::gather_stack`]. That of an idle P is ours while we hold the lock of their list.
+fn gather_stack(idle: &Idle, p: &P) {
+    let spare = core::iter::successors(idle.ps, |p| p.link.get()).find_map(|p| p.stacks.pop());
+    if let Some(spare) = spare {
+        p.stacks.push(spare);
+    }
 }
 
 /// Every number below `len` once, from a random one on, by a step that has no common divisor with it.

@@ -9,7 +9,7 @@ use super::memory;
 use super::park::{Claim, WaitReason, Wake, getg, park, wait_for_memory};
 use super::waitlist::{Popped, WaitList, Waiter};
 use crate::atomic::{AtomicUsize, Ordering};
-use crate::lock::Mutex;
+use crate::lock::Spin;
 use crate::sys::Errno;
 use core::alloc::Layout;
 use core::cell::Cell;
@@ -18,7 +18,7 @@ use core::ptr::NonNull;
 
 /// What channels of all types have.
 pub(super) struct Core {
-    pub state: Mutex<State>,
+    pub state: Spin<State>,
     pub capacity: usize,
     /// Handles to send with, and to receive with.
     pub senders: AtomicUsize,
@@ -134,7 +134,7 @@ impl<T> Chan<T> {
         let layout = Self::layout(capacity).ok_or(Errno::ENOMEM)?;
         let chan = memory::alloc(layout)?.cast::<Slots<T>>();
         let core = Core {
-            state: Mutex::new(State {
+            state: Spin::new(State {
                 closed: false,
                 head: 0,
                 len: 0,

@@ -9,9 +9,10 @@
 //! | `mutex.rs`, `rwlock.rs`, `locks.rs` | the words of the locks, and the locks |
 //! | `once.rs`, `waitgroup.rs`, `condvar.rs`, `semaphore.rs`, `barrier.rs` | one each |
 //! | `chan.rs`, `channel.rs`, `errors.rs`, `memory.rs` | channels: under the lock, the handles, their errors, where they live |
-//! | `select.rs`, `selectgo.rs` | `select!`: the macro with its arms, the choice |
+//! | `select.rs`, `selectgo.rs`, `random.rs` | `select!`: the macro with its arms, the choice, chance |
+//! | `claimant.rs` | what a `select!` leaves with the poller |
 //! | `waitlist.rs`, `park.rs` | lists of parked tasks, deadlines |
-//! | `models.rs`, `park_model.rs`, `memory_model.rs`, `const_fn.rs` | the same under the model checker |
+//! | `models.rs`, `select_model.rs`, `park_model.rs`, `memory_model.rs`, `const_fn.rs` | the same under the model checker |
 //!
 //! Lock order, outermost first: the channels of a `select!` by address, or the list of one object here;
 //! then the rows of the scheduler's table of semaphores; then its run queues and timers. A task is
@@ -26,6 +27,7 @@ mod const_fn;
 mod barrier;
 mod chan;
 mod channel;
+mod claimant;
 mod condvar;
 mod errors;
 mod locks;
@@ -33,6 +35,7 @@ mod memory;
 mod mutex;
 mod once;
 mod park;
+mod random;
 mod rwlock;
 mod selectgo;
 mod semaphore;

@@ -1,18 +1,18 @@
 //! What this module asks of the scheduler: to park, with or without a deadline, and to ready.
 
 use super::waitlist::ClaimWord;
-use crate::poll::{Linux, Netpoll};
-use crate::rt::clock::nanotime;
-use crate::sched::poller::{Runtime, netpoll, netpoll_init};
+use crate::sched::poller::{Poll, netpoll, set_timer};
 use crate::sched::proc::gopark;
 use crate::sched::sema::{Place, semacquire_at, semrelease};
-use crate::sched::yield_now;
 use crate::timer::{NEVER, Timer};
 use core::ptr::NonNull;
 use core::sync::atomic::AtomicU32;
 
+pub(super) use crate::rt::clock::nanotime;
 pub(super) use crate::sched::g::{Gp, WaitReason};
 pub(super) use crate::sched::proc::{getg, goready};
+pub(super) use crate::sched::waiter::{OneOf, WaitWord};
+pub(super) use crate::sched::yield_now;
 
 /// Parks the running task, which is in some list already, and is readied by whoever takes it out.
 /// `release` unlocks that list, from the scheduler's stack: once it has, this frame may be running again.
@@ -53,74 +53,57 @@ pub(super) enum Wake {
 }
 
 /// A wait that several parties may end, one of them a timer. Lives in the frame of the task that waits.
-#[repr(C)]
 pub(super) struct Claim {
-    timer: Timer,
-    g: Gp,
     pub word: ClaimWord,
 }
 
 impl Claim {
-    /// Of the running task.
     pub fn new() -> Claim {
-        Claim { timer: Timer::new(Self::fire), g: getg(), word: ClaimWord::new() }
+        Claim { word: ClaimWord::new() }
     }
 
-    unsafe fn fire(timer: NonNull<Timer>, _: u32, context: *mut ()) {
-        // SAFETY: the timer is the first field of a `Claim`, whose task leaves that frame only when the
-        // timer was stopped or `expire` has returned (`park`).
-        let claim = unsafe { timer.cast::<Claim>().as_ref() };
-        let g = claim.g;
-        if claim.word.expire() {
+    unsafe fn fire(timer: NonNull<Timer>, seq: u32, context: *mut ()) {
+        // SAFETY: the timer of a task that has armed it below, for the claim it waits by. That is in a frame
+        // that the task leaves only behind `stop`, which lets no `confirm` go on or begin.
+        let (g, won) = unsafe {
+            let g = Gp::of_timer(timer);
+            let claim = || (*g.waits_by.get().cast::<ClaimWord>()).expire();
+            (g, timer.as_ref().confirm(seq, claim) == Some(true))
+        };
+        if won {
             // SAFETY: `context` is that of the poll that fires this timer. The claim is won: nobody
             // else readies the task.
-            unsafe { Netpoll::<Linux, Runtime>::wake_on_fire(context, g) };
+            unsafe { Poll::wake_on_fire(context, g) };
         }
     }
 
     /// Parks the running task until somebody claims it or `when` (absolute ns; [`NEVER`]: no timer)
     /// has passed. `release` is as for [`park`].
     pub fn park(&self, reason: WaitReason, when: i64, release: impl FnOnce()) -> Wake {
-        let this = NonNull::from(self);
-        gopark(reason, move |_| {
-            // SAFETY: the frame is there: nobody can claim the task before `release`, but the timer.
-            let armed = when == NEVER || unsafe { Self::arm(this, when) };
+        let word = NonNull::from(&self.word);
+        gopark(reason, move |g| {
+            let armed = when == NEVER || {
+                g.waits_by.set(word.as_ptr().cast_const().cast());
+                // SAFETY: `fire` expects just this. The task waits for one thing at a time, and stopped its
+                // timer behind the last.
+                unsafe { set_timer(g, when, Self::fire) }.is_ok()
+            };
+            // SAFETY: the frame is there: nobody readies the task before it has entered.
+            let word = unsafe { word.as_ref() };
+            if !armed {
+                word.give_up(); // whoever claimed it before leaves the task to itself
+            }
+            let parked = armed && word.enter();
             // From here on the task may be running, and out of its frame as soon as `release` has
             // unlocked what it asks for first.
             release();
-            armed
+            parked
         });
         let wake = self.word.wake();
-        if when != NEVER && matches!(wake, Wake::Claimed(_)) && !netpoll().timers().stop(&self.timer) {
-            // The callback is on its way on another thread, a few instructions from its last look at
-            // this frame.
-            while !self.word.expired_late() {
-                yield_now();
-            }
+        if when != NEVER && matches!(wake, Wake::Claimed(_)) {
+            netpoll().timers().stop(&getg().timer);
         }
         wake
-    }
-
-    /// `false`: there is no timer, and the task has been claimed for that reason.
-    ///
-    /// # Safety
-    /// `this` must stay until the timer was stopped or has fired.
-    unsafe fn arm(this: NonNull<Claim>, when: i64) -> bool {
-        let netpoll = netpoll_init();
-        // SAFETY: the caller's contract; the timer is the first field, and the pointer is one to all.
-        match unsafe { netpoll.timers().set(netpoll.kernel(), this.cast(), when, 0) } {
-            Ok(earlier) => {
-                if earlier {
-                    netpoll.wake_for_timer();
-                }
-                true
-            }
-            Err(_) => {
-                // SAFETY: as above; nobody can have claimed it before.
-                unsafe { this.as_ref() }.word.give_up();
-                false
-            }
-        }
     }
 }
 

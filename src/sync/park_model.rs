@@ -2,7 +2,11 @@
 //! and deadlines pass when a model says so ([`deadline_passes`]).
 
 use super::mutex::{Parking, STARVED};
+pub(super) use super::waiter::{OneOf, WaitWord};
 use super::waitlist::ClaimWord;
+use crate::poll::Waiter;
+use crate::timer::NEVER;
+use loom::cell::UnsafeCell;
 use loom::sync::atomic::{AtomicU32, Ordering};
 use loom::sync::{Condvar, Mutex};
 use loom::thread;
@@ -13,7 +17,27 @@ const TASKS: usize = 3;
 
 /// A task's number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Gp(usize);
+pub(crate) struct Gp(usize);
+
+// SAFETY: numbers from 1 on, shifted by 3, are above 2 and even.
+unsafe impl Waiter for Gp {
+    fn into_word(self) -> usize {
+        (self.0 + 1) << 3
+    }
+    unsafe fn from_word(word: usize) -> Gp {
+        Gp((word >> 3) - 1)
+    }
+}
+
+/// What a poll woke.
+#[derive(Default)]
+pub(crate) struct GQueue(pub std::vec::Vec<Gp>);
+
+impl GQueue {
+    pub fn push_back(&mut self, g: Gp) {
+        self.0.push(g);
+    }
+}
 
 #[derive(Clone, Copy)]
 pub(super) enum WaitReason {
@@ -21,6 +45,7 @@ pub(super) enum WaitReason {
     ChanReceive,
     Semacquire,
     WaitGroup,
+    Select,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +57,8 @@ pub(super) enum Wake {
 
 #[derive(Default)]
 struct Task {
+    /// Where its stack was left: written before it may be readied, read by who readies it.
+    context: UnsafeCell<()>,
     readied: Mutex<bool>,
     changed: Condvar,
     timer: Mutex<Timer>,
@@ -70,16 +97,27 @@ pub(super) fn task<T: 'static>(n: usize, f: impl FnOnce() -> T + 'static) -> thr
     thread::spawn(move || {
         NUMBER.with(|number| number.set(n));
         let result = f();
-        set_timer(n, Timer::Over);
+        task_is_over(n);
         result
     })
+}
+
+/// No deadline of task `n` will pass any more.
+pub(super) fn task_is_over(n: usize) {
+    set_timer(n, Timer::Over);
 }
 
 pub(super) fn getg() -> Gp {
     NUMBER.with(|number| Gp(number.get()))
 }
 
+/// The running task has left its stack.
+fn leave_stack() {
+    TABLE[getg().0].context.with_mut(|_| ());
+}
+
 pub(super) fn goready(Gp(n): Gp) {
+    TABLE[n].context.with(|_| ());
     let mut readied = TABLE[n].readied.lock().unwrap();
     assert!(!*readied, "task {n} readied twice");
     *readied = true;
@@ -87,7 +125,21 @@ pub(super) fn goready(Gp(n): Gp) {
 }
 
 pub(super) fn park(_: WaitReason, release: impl FnOnce()) {
-    release();
+    park_if(|| {
+        release();
+        true
+    });
+}
+
+/// As `gopark`.
+pub(super) fn park_if(commit: impl FnOnce() -> bool) {
+    leave_stack();
+    if commit() {
+        sleep();
+    }
+}
+
+fn sleep() {
     let task = &TABLE[getg().0];
     let mut readied = task.readied.lock().unwrap();
     while !*readied {
@@ -105,19 +157,31 @@ impl Claim {
         Claim { word: ClaimWord::new() }
     }
 
-    pub fn park(&self, reason: WaitReason, _: i64, release: impl FnOnce()) -> Wake {
+    pub fn park(&self, _: WaitReason, when: i64, release: impl FnOnce()) -> Wake {
         let Gp(n) = getg();
-        set_timer(n, Timer::Armed(&raw const self.word as usize));
-        park(reason, release);
+        if when != NEVER {
+            set_timer(n, Timer::Armed(&raw const self.word as usize));
+        }
+        park_if(|| {
+            let entered = self.word.enter();
+            release();
+            entered
+        });
         let wake = self.word.wake();
-        let stopped = set_timer(n, Timer::Idle) != Timer::Idle;
-        if wake != Wake::TimedOut && !stopped {
-            while !self.word.expired_late() {
-                thread::yield_now();
-            }
+        if when != NEVER {
+            set_timer(n, Timer::Idle); // waits for a callback that has begun
         }
         wake
     }
+}
+
+pub(super) fn yield_now() {
+    thread::yield_now();
+}
+
+/// The time stands.
+pub(super) fn nanotime() -> i64 {
+    0
 }
 
 /// The deadline that task `n` waits for, or will wait for, passes.
@@ -128,9 +192,10 @@ pub(super) fn deadline_passes(n: usize) {
     }
     if let Timer::Armed(at) = *timer {
         *timer = Timer::Idle;
+        // SAFETY: under the timer's lock, for which the task waits before it leaves its frame.
+        let won = unsafe { &*(at as *const ClaimWord) }.expire();
         drop(timer);
-        // SAFETY: taken out of the table, so the task waits for `expire` to end before it leaves.
-        if unsafe { &*(at as *const ClaimWord) }.expire() {
+        if won {
             goready(Gp(n));
         }
     }

@@ -13,32 +13,59 @@ use core::ptr;
 /// Who may ready a task: the first to claim it.
 pub(super) struct ClaimWord {
     state: AtomicU32,
-    /// The timer's callback lost, and will not touch this frame again.
-    late: AtomicU32,
 }
 
 const WAITING: u32 = u32::MAX;
 const TIMED_OUT: u32 = u32::MAX - 1;
 const NO_TIMER: u32 = u32::MAX - 2;
+/// As `WAITING`, but the task is not off its stack yet.
+const ENTERING: u32 = u32::MAX - 3;
+
+/// What became of a claim by somebody who may come before the task is parked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Claimed {
+    /// The task is the claimer's to ready.
+    Parked,
+    /// It was on its way into the park, and goes on by itself. Its frame may be gone.
+    Entering,
+    /// Somebody else was first.
+    Lost,
+}
 
 impl ClaimWord {
     pub fn new() -> ClaimWord {
-        ClaimWord { state: AtomicU32::new(WAITING), late: AtomicU32::new(0) }
+        ClaimWord { state: AtomicU32::new(ENTERING) }
     }
 
-    /// For the party called `number`; `true`: the task is its to ready.
+    /// For the commit of the park: from now on the claimer readies the task, which leaves its frame then.
+    /// `false`: it has been claimed, and goes on.
+    pub fn enter(&self) -> bool {
+        self.state.compare_exchange(ENTERING, WAITING, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    }
+
+    /// For the party called `number`, which comes at any time.
+    pub fn claim_early(&self, number: u32) -> Claimed {
+        let mut from = WAITING;
+        loop {
+            match self.state.compare_exchange(from, number, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(WAITING) => return Claimed::Parked,
+                Ok(_) => return Claimed::Entering,
+                Err(now @ (WAITING | ENTERING)) => from = now,
+                Err(_) => return Claimed::Lost,
+            }
+        }
+    }
+
+    /// For the party called `number`, which comes when the task has parked; `true`: the task is its to
+    /// ready.
     #[inline]
     pub fn claim(&self, number: u32) -> bool {
         self.state.compare_exchange(WAITING, number, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
-    /// For the timer's callback, which must not look at the frame again if this is `false`.
+    /// For the timer's callback; `true`: the task is its to ready.
     pub fn expire(&self) -> bool {
-        let won = self.claim(TIMED_OUT);
-        if !won {
-            self.late.store(1, Ordering::Release);
-        }
-        won
+        self.claim_early(TIMED_OUT) == Claimed::Parked
     }
 
     /// For the task itself, when there is no timer.
@@ -54,11 +81,6 @@ impl ClaimWord {
             NO_TIMER => Wake::NoTimer,
             number => Wake::Claimed(number),
         }
-    }
-
-    /// The callback has lost and gone.
-    pub fn expired_late(&self) -> bool {
-        self.late.load(Ordering::Acquire) != 0
     }
 }
 

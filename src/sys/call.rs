@@ -31,7 +31,7 @@ calls! {
     Eventfd2 = "eventfd2", EpollCtl = "epoll_ctl", EpollPwait = "epoll_pwait", Pread64 = "pread64",
     Pipe2 = "pipe2", Fcntl = "fcntl", Socketpair = "socketpair", Sendto = "sendto", Sendmsg = "sendmsg",
     Recvmsg = "recvmsg", Sendmmsg = "sendmmsg", Recvmmsg = "recvmmsg", Splice = "splice", Openat = "openat",
-    Ppoll = "ppoll", Ioctl = "ioctl",
+    Ppoll = "ppoll", Ioctl = "ioctl", Signalfd4 = "signalfd4",
 }
 
 impl core::fmt::Debug for Call {

@@ -168,6 +168,23 @@ pub unsafe fn madvise(addr: *mut u8, len: usize, advice: Advice) -> Result<(), E
     unit(unsafe { arch::syscall3(nr::MADVISE, addr.expose_provenance(), len, advice as usize) })
 }
 
+/// mincore(2): which of the pages in `addr..addr + len` are in memory: bit 0 of their bytes in `vec`. The
+/// other bits mean nothing. A page that nobody has touched is not.
+///
+/// # Errors
+/// `ENOMEM` (a hole in the range), `EINVAL` (address off a page boundary), `EAGAIN` (the kernel is short
+/// of memory), `EFAULT`.
+///
+/// # Safety
+/// `vec` must have a byte for each page of the range, begun ones included.
+#[inline]
+pub unsafe fn mincore(addr: *const u8, len: usize, vec: &mut [u8]) -> Result<(), Errno> {
+    // SAFETY: the caller's contract.
+    unit(unsafe {
+        arch::syscall3(nr::MINCORE, addr.expose_provenance(), len, vec.as_mut_ptr().expose_provenance())
+    })
+}
+
 /// mremap(2): grows, shrinks or moves a mapping and returns where it is now. `new_addr` is read with
 /// `FIXED` and `DONTUNMAP` only.
 ///

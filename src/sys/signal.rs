@@ -85,6 +85,41 @@ impl SigSet {
     pub const fn bits(self) -> u64 {
         self.0
     }
+
+    /// The set with these bits.
+    #[inline]
+    pub const fn from_bits(bits: u64) -> SigSet {
+        SigSet(bits)
+    }
+
+    /// What is in both sets.
+    #[inline]
+    pub const fn intersection(self, other: SigSet) -> SigSet {
+        SigSet(self.0 & other.0)
+    }
+
+    /// What is in this set and not in `other`.
+    #[inline]
+    pub const fn difference(self, other: SigSet) -> SigSet {
+        SigSet(self.0 & !other.0)
+    }
+
+    /// What is in one of the sets, or both.
+    #[inline]
+    pub const fn union(self, other: SigSet) -> SigSet {
+        SigSet(self.0 | other.0)
+    }
+
+    /// Whether no signal is in it.
+    #[inline]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The signals in it, by number.
+    pub fn iter(self) -> impl Iterator<Item = Signal> {
+        (1..=Signal::MAX).filter_map(Signal::new).filter(move |signal| self.contains(*signal))
+    }
 }
 
 bitflags::bitflags! {
@@ -396,8 +431,24 @@ pub struct SignalfdSiginfo {
     pub pid: u32,
     /// Who sent it: the user.
     pub uid: u32,
-    /// The rest, by kind of signal.
-    rest: [u32; 27],
+    /// SIGIO: the descriptor.
+    pub fd: i32,
+    /// A timer of timer_create(2): the kernel's number of it.
+    pub tid: u32,
+    /// SIGIO: the events.
+    pub band: u32,
+    /// A timer: how often it went off beyond the first time.
+    pub overrun: u32,
+    /// Unused on x86_64.
+    pub trapno: u32,
+    /// SIGCHLD: the child's status, or the signal that ended or stopped it.
+    pub status: i32,
+    /// What sigqueue(3) sent along, as a number.
+    pub int: i32,
+    /// What sigqueue(3) sent along, as an address.
+    pub ptr: u64,
+    /// The rest: processor times of a child, addresses of faults.
+    rest: [u64; 9],
 }
 
 const_assert_eq!(size_of::<SignalfdSiginfo>(), SignalfdSiginfo::SIZE);
@@ -445,6 +496,12 @@ mod tests {
         assert_eq!(set.bits(), 1 << 63 | 1);
         assert!(set.contains(SIGHUP) && !set.contains(SIGINT));
         assert_eq!(set.without(SIGHUP).bits(), 1 << 63);
+        assert_eq!(set.iter().map(Signal::raw).collect::<Vec<_>>(), [1, 64]);
+        let other = SigSet::EMPTY.with(SIGHUP).with(SIGINT);
+        assert_eq!(set.intersection(other), SigSet::EMPTY.with(SIGHUP));
+        assert_eq!(other.difference(set), SigSet::EMPTY.with(SIGINT));
+        assert_eq!(SigSet::from_bits(0b11).union(set), set.with(SIGINT));
+        assert!(other.difference(other).is_empty() && !other.is_empty());
         assert_eq!((Signal::new(0), Signal::new(65)), (None, None));
     }
 }

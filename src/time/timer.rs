@@ -2,15 +2,17 @@
 
 use super::{Instant, nanos};
 use crate::lock::Mutex;
-use crate::poll::{Kernel, Linux, Netpoll};
+use crate::poll::{Kernel, Scheduler};
 use crate::rt;
-use crate::sched::poller::{Runtime, netpoll, netpoll_init, sleep_until};
-use crate::sched::sema::{semacquire, semrelease_one, semtake};
+use crate::sched::freelist::{self, Link};
+use crate::sched::poller::{Poll, netpoll, netpoll_init, sleep_until};
+use crate::sched::sema::{semacquire, semtake, semwake};
+use crate::sched::spare::List;
 use crate::sys::Errno;
 use crate::timer;
-use core::cell::Cell;
-use core::ptr::{self, NonNull};
-use core::sync::atomic::AtomicU32;
+use core::mem::offset_of;
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
 
 /// Something to wait for that comes after a time, and can be moved and called off meanwhile (Go:
@@ -23,22 +25,13 @@ pub struct Timer(NonNull<Slot>);
 /// Where a timer lives. Slots are reused and never unmapped: a callback may be late.
 #[repr(C)]
 struct Slot {
+    link: Link,
     timer: timer::Timer,
-    /// Changes with every stop and reset: a callback with another one is stale.
-    seq: Mutex<Seq>,
     /// 1: it has fired.
     fired: AtomicU32,
-    /// Next free slot.
-    link: Cell<Option<NonNull<Slot>>>,
 }
 
-struct Seq {
-    seq: u32,
-    armed: bool,
-}
-
-// SAFETY: a slot is atomics, a lock, and `timer`, which belongs to the heap; `link` is used while the
-// slot is nobody's.
+// SAFETY: a slot is atomics and `timer`, which is one; `link` is used while the slot is nobody's.
 unsafe impl Send for Timer {}
 // SAFETY: as above.
 unsafe impl Sync for Timer {}
@@ -81,12 +74,7 @@ impl Timer {
     /// Calls it off; whether it was yet to fire.
     pub fn stop(&self) -> bool {
         let slot = self.slot();
-        let mut seq = slot.seq.lock();
-        let was = seq.forget(slot);
-        if was {
-            netpoll().timers().stop(&slot.timer);
-        }
-        was
+        netpoll().timers().stop_and(&slot.timer, || slot.forget())
     }
 
     /// Lets it fire `d` from now instead; whether it was yet to fire.
@@ -103,45 +91,46 @@ impl Timer {
     /// `ENOMEM`; the timer is then stopped.
     pub fn try_reset(&self, d: Duration) -> Result<bool, Errno> {
         let netpoll = netpoll_init();
-        let slot = self.slot();
         // The end of time is a time, too; `NEVER` would be no timer.
         let when = (Instant::now() + d).0.min(timer::NEVER - 1);
-        let mut seq = slot.seq.lock();
-        let was = seq.forget(slot);
-        // SAFETY: slots are type-stable, and their timers are armed in this heap only; the pointer is
-        // one to the whole slot, whose first field the timer is.
-        let earlier = unsafe { netpoll.timers().set(netpoll.kernel(), self.0.cast(), when, seq.seq) }?;
-        seq.armed = true;
-        drop(seq);
+        let (slot, mut was) = (self.slot(), false);
+        let shard = netpoll.scheduler().shard();
+        // SAFETY: slots are never freed, and their timers are set in the runtime's poller only; the pointer
+        // is one to the whole slot.
+        let earlier = unsafe {
+            let timer = self.0.byte_add(offset_of!(Slot, timer)).cast();
+            netpoll.timers().set_and(netpoll.kernel(), shard, timer, when, |was_set| {
+                slot.forget();
+                was = was_set;
+            })
+        }?;
         if earlier {
-            netpoll.wake_for_timer();
+            netpoll.wake_for_timer(when);
         }
         Ok(was)
     }
 }
 
-impl Seq {
-    /// What was to come, or has come, is stale; whether it was to come.
-    fn forget(&mut self, slot: &Slot) -> bool {
-        self.seq = self.seq.wrapping_add(1);
-        semtake(&slot.fired);
-        core::mem::replace(&mut self.armed, false)
-    }
-}
-
 impl Slot {
+    /// What has fired and was not waited for is forgotten. Under the timer's lock, as every firing is.
+    #[inline]
+    fn forget(&self) {
+        if self.fired.load(Ordering::Relaxed) != 0 {
+            semtake(&self.fired);
+        }
+    }
+
     /// The callback.
     unsafe fn fire(timer: NonNull<timer::Timer>, seq: u32, context: *mut ()) {
-        // SAFETY: the timer is the first field of a slot, and was armed with a pointer to all of it.
-        let slot = unsafe { timer.cast::<Slot>().as_ref() };
-        let mut current = slot.seq.lock();
-        if seq != current.seq {
-            return; // stopped, or reset, while this was on its way
-        }
-        current.armed = false;
-        if let Some(g) = semrelease_one(&slot.fired) {
+        // SAFETY: the timer of a slot, which was set with a pointer to all of it.
+        let slot = unsafe { timer.byte_sub(offset_of!(Slot, timer)).cast::<Slot>().as_ref() };
+        // Under the timer's lock: behind a stop there is no firing any more.
+        let fires = slot.timer.confirm(seq, || slot.fired.fetch_add(1, Ordering::SeqCst));
+        if fires.is_some()
+            && let Some(g) = semwake(&slot.fired)
+        {
             // SAFETY: `context` is that of the poll that fires it.
-            unsafe { Netpoll::<Linux, Runtime>::wake_on_fire(context, g) };
+            unsafe { Poll::wake_on_fire(context, g) };
         }
     }
 }
@@ -149,7 +138,8 @@ impl Slot {
 impl Drop for Timer {
     fn drop(&mut self) {
         self.stop();
-        slots::put(self.0);
+        // SAFETY: the slot's only handle is going.
+        unsafe { freelist::put(|p| &p.timers, &slots::FREE, self.0.cast()) };
     }
 }
 
@@ -198,48 +188,32 @@ mod slots {
     /// Bytes mapped at a time.
     const BLOCK: usize = 16 << 10;
 
-    struct Slots {
-        free: Option<NonNull<Slot>>,
-        next: *mut Slot,
-        left: usize,
-    }
+    /// Those that no P keeps.
+    pub(super) static FREE: Mutex<List<freelist::Slot>> = Mutex::new(List::new());
 
-    // SAFETY: free slots belong to the list, and memory to no thread.
-    unsafe impl Send for Slots {}
-
-    static SLOTS: Mutex<Slots> = Mutex::new(Slots { free: None, next: ptr::null_mut(), left: 0 });
-
-    /// A slot that nobody has; its timer is not armed.
+    /// A slot that nobody has; its timer is not set.
     pub(super) fn get() -> Result<NonNull<Slot>, Errno> {
-        let mut slots = SLOTS.lock();
-        if let Some(slot) = slots.free {
-            // SAFETY: what is in the list is initialised and nobody's.
-            slots.free = unsafe { slot.as_ref() }.link.get();
-            return Ok(slot);
-        }
-        if slots.left == 0 {
-            slots.next = netpoll().kernel().map(BLOCK)?.as_ptr().cast();
-            slots.left = BLOCK / size_of::<Slot>();
-        }
-        let slot = slots.next;
-        slots.next = slot.wrapping_add(1);
-        slots.left -= 1;
-        // SAFETY: within a block of ours, aligned (a page, then whole slots), used by nobody yet.
-        unsafe {
-            slot.write(Slot {
-                timer: timer::Timer::new(Slot::fire),
-                seq: Mutex::new(Seq { seq: 0, armed: false }),
-                fired: AtomicU32::new(0),
-                link: Cell::new(None),
-            });
-            Ok(NonNull::new_unchecked(slot))
+        match freelist::get(|p| &p.timers, &FREE) {
+            Some(link) => Ok(link.cast()),
+            None => make(),
         }
     }
 
-    pub(super) fn put(slot: NonNull<Slot>) {
-        let mut slots = SLOTS.lock();
-        // SAFETY: initialised, and its only handle gives it back.
-        unsafe { slot.as_ref() }.link.set(slots.free);
-        slots.free = Some(slot);
+    #[cold]
+    fn make() -> Result<NonNull<Slot>, Errno> {
+        let block = netpoll().kernel().map(BLOCK)?.cast::<Slot>();
+        let n = BLOCK / size_of::<Slot>();
+        for i in 0..n {
+            // SAFETY: within the block, which is ours and never unmapped; aligned, as a page is.
+            let slot = unsafe { block.add(i) };
+            let timer = timer::Timer::new(Slot::fire);
+            // SAFETY: as above.
+            unsafe { slot.write(Slot { link: Link::new(), timer, fired: AtomicU32::new(0) }) };
+            if i != 0 {
+                // SAFETY: nobody has it; the pointer is one to the whole block.
+                unsafe { freelist::put(|p| &p.timers, &FREE, slot.cast()) };
+            }
+        }
+        Ok(block)
     }
 }

@@ -1,124 +1,130 @@
-//! The 4-ary heap itself: keys beside the pointers, so that sifting reads one array; every move of
-//! an entry is written back into its timer.
+//! The 4-ary heap itself: keys beside the pointers, so that sifting reads one array and no timer.
 
-use super::{IDLE, NEVER, Timer};
+use super::{NEVER, Timer};
 use crate::poll::Kernel;
 use crate::sys::Errno;
-use core::ptr::NonNull;
+use core::ptr::{self, NonNull};
 
 /// Children of a node. Four halve the depth of a binary heap, and the keys of four siblings fill one
 /// cache line.
 const ARITY: usize = 4;
 
-/// Entries of the first mapping: one page.
-const FIRST: usize = 256;
+/// Entries of the first mapping: one page. Under loom a few, so that models reach its end.
+const FIRST: usize = if cfg!(loom) { 4 } else { 256 };
 
 #[derive(Clone, Copy)]
-struct Entry {
-    /// Absolute ns, at most the timer's `when`.
-    key: i64,
-    timer: NonNull<Timer>,
+pub(super) struct Entry {
+    /// Absolute ns, at most the timer's time if this is its entry.
+    pub key: i64,
+    pub timer: NonNull<Timer>,
 }
 
-pub(super) struct Heap {
-    entries: NonNull<Entry>,
+pub(super) struct Entries {
+    /// Null: there is none.
+    memory: *mut Entry,
     len: usize,
     capacity: usize,
 }
 
-// SAFETY: the entries are owned; the timers they point at are reached only under the heap's lock.
-unsafe impl Send for Heap {}
+// SAFETY: the memory is owned; the timers are `Sync`.
+unsafe impl Send for Entries {}
 
-impl Heap {
-    pub(super) const fn new() -> Heap {
-        Heap { entries: NonNull::dangling(), len: 0, capacity: 0 }
+impl Entries {
+    pub const fn new() -> Entries {
+        Entries { memory: ptr::null_mut(), len: 0, capacity: 0 }
     }
 
-    /// The entry at `pos`, which must be below `len`: positions come from the timers themselves, and
-    /// from the arithmetic below.
+    /// The entry at `pos`, which must be below `len`, as the arithmetic below has it.
     fn get(&self, pos: usize) -> Entry {
         debug_assert!(pos < self.len);
         // SAFETY: the first `len` entries of the mapping are written (`push`).
-        unsafe { self.entries.add(pos).read() }
+        unsafe { self.memory.add(pos).read() }
     }
 
-    /// Puts an entry at `pos`, below `len`, and tells its timer.
+    /// Puts an entry at `pos`, below `len`.
     fn put(&mut self, pos: usize, entry: Entry) {
         debug_assert!(pos < self.len);
         // SAFETY: within the mapping, which `self` owns.
-        unsafe { self.entries.add(pos).write(entry) };
-        set_pos(entry.timer, pos as u32);
+        unsafe { self.memory.add(pos).write(entry) };
     }
 
-    /// The smallest key, or `NEVER`.
-    pub(super) fn first(&self) -> i64 {
-        if self.len == 0 { NEVER } else { self.get(0).key }
+    /// The entry with the smallest key.
+    pub fn top(&self) -> Option<Entry> {
+        (self.len != 0).then(|| self.get(0))
     }
 
-    /// The timer with the smallest key, if that is at most `now`.
-    pub(super) fn top_due(&self, now: i64) -> Option<NonNull<Timer>> {
-        (self.len != 0).then(|| self.get(0)).filter(|top| top.key <= now).map(|top| top.timer)
+    /// The smallest key, or [`NEVER`].
+    pub fn first(&self) -> i64 {
+        self.top().map_or(NEVER, |top| top.key)
     }
 
-    pub(super) fn key(&self, pos: u32) -> i64 {
-        self.get(pos as usize).key
-    }
-
-    pub(super) fn push(
+    /// Makes room for one more entry: drops those that are `useless`, and maps twice the memory if that
+    /// leaves less than a quarter free.
+    ///
+    /// # Errors
+    /// `ENOMEM`, if there is no room either way.
+    pub fn make_room(
         &mut self,
         kernel: &impl Kernel,
-        key: i64,
-        timer: NonNull<Timer>,
+        useless: impl FnMut(Entry) -> bool,
     ) -> Result<(), Errno> {
-        if self.len == self.capacity {
-            self.grow(kernel)?;
+        if self.len < self.capacity {
+            return Ok(());
         }
-        self.len += 1;
-        self.sift_up(self.len - 1, Entry { key, timer });
-        Ok(())
+        self.drop_all(useless);
+        if self.len < self.capacity - self.capacity / 4 {
+            return Ok(());
+        }
+        self.grow(kernel).or_else(|errno| if self.len < self.capacity { Ok(()) } else { Err(errno) })
     }
 
-    pub(super) fn decrease(&mut self, pos: u32, key: i64) {
-        let entry = self.get(pos as usize);
-        self.sift_up(pos as usize, Entry { key, ..entry });
-    }
-
-    pub(super) fn increase(&mut self, pos: u32, key: i64) {
-        let entry = self.get(pos as usize);
-        self.sift_down(pos as usize, Entry { key, ..entry });
-    }
-
-    pub(super) fn remove(&mut self, pos: u32) {
-        let pos = pos as usize;
-        set_pos(self.get(pos).timer, IDLE);
-        let last = self.get(self.len - 1);
-        self.len -= 1;
-        if pos < self.len {
-            // The entry that fills the hole may belong above or below it.
-            if pos > 0 && last.key < self.get((pos - 1) / ARITY).key {
-                self.sift_up(pos, last);
-            } else {
-                self.sift_down(pos, last);
+    #[cold]
+    fn drop_all(&mut self, mut useless: impl FnMut(Entry) -> bool) {
+        let all = core::mem::take(&mut self.len);
+        for pos in 0..all {
+            // SAFETY: below the old length, and not yet overwritten: `len` is at most `pos`.
+            let entry = unsafe { self.memory.add(pos).read() };
+            if !useless(entry) {
+                self.push(entry); // into the heap of those before it
             }
         }
     }
 
-    /// Finds the place of `moving` at or above the hole `pos`.
-    fn sift_up(&mut self, mut pos: usize, moving: Entry) {
+    /// Puts an entry in; there must be room.
+    pub fn push(&mut self, entry: Entry) {
+        debug_assert!(self.len < self.capacity);
+        self.len += 1;
+        let mut pos = self.len - 1;
         while pos > 0 {
             let parent = (pos - 1) / ARITY;
             let above = self.get(parent);
-            if above.key <= moving.key {
+            if above.key <= entry.key {
                 break;
             }
             self.put(pos, above);
             pos = parent;
         }
-        self.put(pos, moving);
+        self.put(pos, entry);
     }
 
-    /// Finds the place of `moving` at or below the hole `pos`.
-    fn sift_down(&mut self, mut pos: usize, moving: Entry) {
+    /// Takes the top out; there must be one.
+    pub fn pop(&mut self) {
+        let last = self.get(self.len - 1);
+        self.len -= 1;
+        if self.len != 0 {
+            self.sift_down(last);
+        }
+    }
+
+    /// Gives the top a later key.
+    pub fn move_top(&mut self, key: i64) {
+        let top = self.get(0);
+        self.sift_down(Entry { key, ..top });
+    }
+
+    /// Finds the place of `moving` from the top down, where there is a hole.
+    fn sift_down(&mut self, moving: Entry) {
+        let mut pos = 0;
         loop {
             let first = pos * ARITY + 1;
             let last = (first + ARITY).min(self.len);
@@ -133,32 +139,29 @@ impl Heap {
         self.put(pos, moving);
     }
 
+    #[cold]
     fn grow(&mut self, kernel: &impl Kernel) -> Result<(), Errno> {
         let capacity = if self.capacity == 0 { FIRST } else { self.capacity * 2 };
-        let new = kernel.map(capacity * size_of::<Entry>())?.cast::<Entry>();
-        // SAFETY: `len` entries are readable in the old mapping, and the new one is larger and fresh.
-        unsafe { new.as_ptr().copy_from_nonoverlapping(self.entries.as_ptr(), self.len) };
+        let new = kernel.map(capacity * size_of::<Entry>())?.cast::<Entry>().as_ptr();
+        if self.len != 0 {
+            // SAFETY: `len` entries are readable in the old mapping, and the new one is larger and fresh.
+            unsafe { new.copy_from_nonoverlapping(self.memory, self.len) };
+        }
         self.unmap(kernel);
-        self.entries = new;
+        self.memory = new;
         self.capacity = capacity;
         Ok(())
     }
 
     fn unmap(&mut self, kernel: &impl Kernel) {
-        if self.capacity != 0 {
+        if let Some(memory) = NonNull::new(self.memory) {
             // SAFETY: mapped by `grow` with this length, and nothing points into it.
-            unsafe { kernel.unmap(self.entries.cast(), self.capacity * size_of::<Entry>()) };
+            unsafe { kernel.unmap(memory.cast(), self.capacity * size_of::<Entry>()) };
         }
     }
 
-    pub(super) fn free(&mut self, kernel: &impl Kernel) {
+    pub fn free(&mut self, kernel: &impl Kernel) {
         self.unmap(kernel);
-        *self = Heap::new();
+        *self = Entries::new();
     }
-}
-
-fn set_pos(timer: NonNull<Timer>, pos: u32) {
-    // SAFETY: called with the heap's lock held, on a timer in (or just leaving) the heap, alive by the
-    // contract of `Timers::set`.
-    unsafe { (*timer.as_ref().0.get()).pos = pos };
 }

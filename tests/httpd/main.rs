@@ -1,6 +1,8 @@
 //! The program `httpd`, from outside: real sockets, real files. And its parts that compute, for which a
 //! freestanding program has no test harness of its own.
 
+#[path = "../support/activation.rs"]
+mod activation;
 #[path = "../../src/bin/httpd/args.rs"]
 #[allow(dead_code)] // the usage line
 mod args;
@@ -20,6 +22,7 @@ mod text;
 
 mod answers;
 mod connections;
+mod ending;
 mod escapes;
 mod noise;
 mod parts;

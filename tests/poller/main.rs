@@ -3,6 +3,7 @@
 
 mod breaks;
 mod deadlines;
+mod enlist;
 mod events;
 mod fake;
 mod faults;

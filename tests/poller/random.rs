@@ -1,6 +1,6 @@
 //! Random sequences of everything that can happen to descriptors, against a model of a few lines.
 
-use crate::sched::{Handle, poll, spawn};
+use crate::sched::{Enlisted, Handle, poll, spawn};
 use crate::{FD, Poller, poller};
 use netpoll::poll::{Error, Mode, PollDesc, Side};
 use netpoll::sys::epoll::EpollFlags;
@@ -20,6 +20,8 @@ enum Step {
     Advance(i64),
     Poll,
     Wait(usize, Mode),
+    Enlist(usize, Mode),
+    Withdraw(usize, Mode),
     Reset(usize, Mode),
     Reopen(usize),
 }
@@ -37,6 +39,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => (0i64..4).prop_map(|t| Step::Advance(t * 100)),
         5 => Just(Step::Poll),
         5 => (slot.clone(), mode.clone()).prop_map(|(i, m)| Step::Wait(i, m)),
+        3 => (slot.clone(), mode.clone()).prop_map(|(i, m)| Step::Enlist(i, m)),
+        2 => (slot.clone(), mode.clone()).prop_map(|(i, m)| Step::Withdraw(i, m)),
         1 => (slot.clone(), mode).prop_map(|(i, m)| Step::Reset(i, m)),
         1 => slot.prop_map(Step::Reopen),
     ];
@@ -51,6 +55,13 @@ struct Direction<'s> {
     deadline: Option<i64>,
     expired: bool,
     waiter: Option<Handle<'s, Result<(), Error>>>,
+    enlisted: Option<Enlisted>,
+}
+
+impl Direction<'_> {
+    fn taken(&self) -> bool {
+        self.waiter.is_some() || self.enlisted.is_some()
+    }
 }
 
 struct Slot<'p, 's> {
@@ -85,6 +96,14 @@ impl<'p: 's, 's> World<'p, 's, '_> {
     fn woken(&mut self, i: usize, mode: usize, expected: Result<(), Error>) {
         let waiter = self.slots[i].directions[mode].waiter.take();
         assert_eq!(waiter.map_or(expected, Handle::join), expected);
+        self.handed_on(i, mode);
+    }
+
+    /// The word of an enlisted waiter is out, and it was told.
+    fn handed_on(&mut self, i: usize, mode: usize) {
+        if let Some(waiter) = self.slots[i].directions[mode].enlisted.take() {
+            assert!(waiter.is_readied());
+        }
     }
 
     fn step(&mut self, step: Step) {
@@ -128,6 +147,7 @@ impl<'p: 's, 's> World<'p, 's, '_> {
                         let direction = &mut self.slots[i].directions[mode];
                         if direction.deadline.is_some_and(|at| at <= now) {
                             (direction.deadline, direction.expired) = (None, true);
+                            self.handed_on(i, mode);
                             if !edge {
                                 self.woken(i, mode, Err(Error::Timeout));
                             } // else: the waiter finds the edge when it runs, and is content
@@ -136,7 +156,11 @@ impl<'p: 's, 's> World<'p, 's, '_> {
                         match (&direction.waiter, edge) {
                             (Some(_), true) => self.woken(i, mode, Ok(())),
                             (Some(waiter), false) => assert!(waiter.settle(), "woken by nothing"),
-                            (None, edge) => direction.latched |= edge,
+                            (None, true) => {
+                                direction.latched = true;
+                                self.handed_on(i, mode); // and has not used it up
+                            }
+                            (None, false) => {}
                         }
                     }
                 }
@@ -148,13 +172,35 @@ impl<'p: 's, 's> World<'p, 's, '_> {
                 let direction = &mut self.slots[i].directions[mode as usize];
                 if expected.is_err() {
                     assert_eq!(task.join(), expected);
-                } else if direction.waiter.is_some() {
+                } else if direction.taken() {
                     assert_eq!(task.join(), Err(Error::Busy));
                 } else if std::mem::take(&mut direction.latched) {
                     assert_eq!(task.join(), Ok(()));
                 } else {
                     assert!(task.settle(), "nothing to return for");
                     direction.waiter = Some(task);
+                }
+            }
+            Step::Enlist(i, mode) => {
+                let waiter = Enlisted::new(i);
+                let result = p.enlist(self.slots[i].pd, mode, waiter.word());
+                let expected = self.status(i, mode as usize);
+                let direction = &mut self.slots[i].directions[mode as usize];
+                let expected = match expected {
+                    Err(e) => Err(e),
+                    Ok(()) if direction.taken() => Err(Error::Busy),
+                    Ok(()) => Ok(!direction.latched),
+                };
+                assert_eq!(result, expected);
+                match result {
+                    Ok(true) => direction.enlisted = Some(waiter),
+                    _ => waiter.forget_word(),
+                }
+            }
+            Step::Withdraw(i, mode) => {
+                if let Some(waiter) = self.slots[i].directions[mode as usize].enlisted.take() {
+                    assert!(p.withdraw(self.slots[i].pd, mode, waiter.word()));
+                    waiter.forget_word();
                 }
             }
             Step::Reset(i, mode) => {
@@ -172,7 +218,7 @@ impl<'p: 's, 's> World<'p, 's, '_> {
                 self.slots[i] = open(p, self.slots[i].fd, Some(former));
             }
         }
-        let waiting = self.slots.iter().flat_map(|slot| &slot.directions).filter(|d| d.waiter.is_some());
+        let waiting = self.slots.iter().flat_map(|slot| &slot.directions).filter(|d| d.taken());
         assert_eq!(p.waiters() as usize, waiting.count(), "after {step:?}");
     }
 }

@@ -17,7 +17,7 @@ const BREAK_FD: i32 = 4;
 fn nothing_is_made_before_it_is_needed() {
     let p = poller();
     assert!(!p.is_poll_descriptor(-1));
-    p.wake_for_timer();
+    p.wake_for_timer(1);
     assert!(p.kernel().calls().is_empty());
     drop(p);
 }

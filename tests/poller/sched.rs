@@ -98,6 +98,36 @@ impl Scheduler for Threads {
     }
 }
 
+/// Something that a task which is not parked leaves with the poller.
+pub struct Enlisted {
+    task: Arc<Task>,
+    word: NonNull<Task>,
+}
+
+impl Enlisted {
+    pub fn new(id: usize) -> Enlisted {
+        let task = Task::new(id, false);
+        // As in `park`, a reference goes with the word.
+        let word = NonNull::new(Arc::into_raw(task.clone()).cast_mut()).unwrap();
+        Enlisted { task, word }
+    }
+
+    pub fn word(&self) -> NonNull<Task> {
+        self.word
+    }
+
+    pub fn is_readied(&self) -> bool {
+        self.task.state.lock().unwrap().0 == State::Readied
+    }
+
+    /// The poller has not got the word, or no longer.
+    pub fn forget_word(self) {
+        assert!(!self.is_readied());
+        // SAFETY: the reference from `new`, which nobody has.
+        drop(unsafe { Arc::from_raw(self.word.as_ptr()) });
+    }
+}
+
 /// The woken of one poll.
 #[derive(Default)]
 pub struct Woken(Vec<NonNull<Task>>);

@@ -13,26 +13,31 @@ fn each(name: &str, check: impl Fn(&Outcome)) {
     }
 }
 
-fn overflows(name: &str, task: u32) {
+fn overflows(name: &str, task: u32, stack: usize) {
     each(name, |outcome| {
         outcome.killed_by(libc::SIGSEGV);
-        assert_eq!(outcome.stderr, format!("task {task} overflowed its stack of {STACK} bytes\n"));
+        assert_eq!(outcome.stderr, format!("task {task} overflowed its stack of {stack} bytes\n"));
     });
 }
 
 #[test]
 fn overflow_in_main_is_named() {
-    overflows("overflow_in_main", 1);
+    overflows("overflow_in_main", 1, STACK);
 }
 
 #[test]
 fn overflow_in_a_task_is_named() {
-    overflows("overflow_in_a_task", 2);
+    overflows("overflow_in_a_task", 2, STACK);
 }
 
 #[test]
 fn overflow_on_a_used_stack_is_named() {
-    overflows("overflow_on_a_used_stack", 4);
+    overflows("overflow_on_a_used_stack", 4, STACK);
+}
+
+#[test]
+fn overflow_of_a_small_stack_is_told_with_its_size() {
+    overflows("overflow_of_a_small_stack", 2, 16 << 10);
 }
 
 #[test]

@@ -72,6 +72,11 @@ fn without_light_guards_ten_thousand_still_fit() {
 }
 
 #[test]
+fn without_light_guards_the_limit_of_mappings_is_an_error() {
+    passes("as_many_as_fit", |command| refuse(command, NO_LIGHT_GUARDS));
+}
+
+#[test]
 fn without_epoll_pwait2_nothing_is_early() {
     for name in ["sleeps_are_never_early", "read_timeout_fluctuation", "random_deadlines"] {
         passes(name, |command| refuse(command, NO_PWAIT2));

@@ -1,6 +1,8 @@
 //! The runtime as its users meet it: freestanding programs of a package of their own
 //! (`tests/programs`), each run as a process, judged by exit status, output and what it did.
 
+#[path = "../support/activation.rs"]
+mod activation;
 #[macro_use]
 mod harness;
 mod conn;
@@ -8,8 +10,10 @@ mod deaths;
 mod descriptors;
 mod env;
 mod fallbacks;
+mod inherited;
 mod kinds;
 mod net;
 mod print;
 mod sched;
+mod signals;
 mod syscalls;

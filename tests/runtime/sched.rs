@@ -21,6 +21,11 @@ scenarios! {
     ten_thousand_parked_take_a_page_each
     dead_stacks_are_given_back
     deep_is_not_overflow
+    stacks_are_left_at_the_end
+    a_size_of_its_own
+    mixed_sizes_are_used_again
+    as_many_as_fit
+    high_water
     sleeps_are_never_early
     no_time_is_no_sleep
     the_longest_sleep
@@ -35,6 +40,22 @@ fn sleepers_wake_in_order() {
     passes("sleepers_wake_in_order", |command| {
         command.env("NETPOLL_THREADS", "1");
     });
+}
+
+/// With one thread, which is the one that the kernel refuses.
+#[test]
+fn tasks_wait_for_a_stack() {
+    passes("tasks_wait_for_a_stack", |command| {
+        command.env("NETPOLL_THREADS", "1");
+    });
+}
+
+#[test]
+fn a_program_in_which_nobody_gets_a_stack_ends() {
+    for profile in PROFILES {
+        let outcome = run(scenario(profile, "no_stack_for_anybody").env("NETPOLL_THREADS", "1"));
+        outcome.exited(2).printed("", "netpoll: no memory for a new task's stack\n");
+    }
 }
 
 #[test]

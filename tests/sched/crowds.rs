@@ -6,6 +6,7 @@ use crate::{THREADS, each};
 each! { [Profile::Release], THREADS;
     a_million_one_window_after_the_other
     a_hundred_thousand_at_once
+    a_million_before_any_is_joined
     ten_thousand_sleepers
 }
 

@@ -36,6 +36,11 @@ fn a_deadlock_behind_the_last_waiter_is_told() {
 }
 
 #[test]
+fn a_deadlock_behind_calls_is_told() {
+    deadlocks("deadlock_behind_calls");
+}
+
+#[test]
 fn a_deadlock_of_main_alone_is_told() {
     deadlocks("deadlock_of_main_alone");
 }

@@ -13,6 +13,8 @@ mod life;
 mod outside;
 mod parallel;
 mod preempted;
+mod signals;
+mod syscalls;
 mod timers;
 
 use harness::{Outcome, Profile, finish_within, scenario};

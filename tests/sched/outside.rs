@@ -28,6 +28,7 @@ fn tells(name: &str, status: i32, first: Option<&str>) {
                 "task 3: sleeping",
                 "task 4: ",
                 "task 5: in a blocking call",
+                "task 6: in a system call",
             ];
             assert_eq!(lines.len(), expected.len(), "{outcome:?}");
             assert!(lines.iter().zip(expected).all(|(line, start)| line.starts_with(start)), "{outcome:?}");

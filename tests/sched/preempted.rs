@@ -1,6 +1,6 @@
 //! Tasks that are interrupted wherever they stand, thousands of times a second.
 
-use crate::harness::{Outcome, PROFILES, finish_within};
+use crate::harness::{Outcome, PROFILES, Profile, finish_within, program};
 use crate::{LIMIT, THREADS, one_at_a_time, with_threads};
 use std::fs;
 use std::process::Command;
@@ -91,5 +91,18 @@ fn a_panic_is_told_under_preemptions() {
         outcome.exited(101);
         assert!(outcome.stderr.contains("panicked at src/preempted.rs:"), "{outcome:?}");
         assert!(outcome.stderr.contains("on purpose\n"), "{outcome:?}");
+    }
+}
+
+/// Whoever is interrupted within the allocator would keep all others from it.
+#[test]
+fn the_heap_under_preemption() {
+    let _one = one_at_a_time();
+    for (profile, rounds) in [(Profile::Release, "1000"), (Profile::Debug, "100")] {
+        for threads in THREADS {
+            let mut command = program(profile, "heap_user");
+            command.args(["6", rounds]).env("NETPOLL_THREADS", threads);
+            bombarded(command).exited(0).printed("true\n", "");
+        }
     }
 }

@@ -5,10 +5,10 @@ use core::mem;
 
 use netpoll::net::Error;
 use netpoll::sys::Errno;
-use netpoll::sys::fs::{Stat, fstat};
+use netpoll::sys::fs::Stat;
 
 use super::connection::Site;
-use super::files::{File, Root};
+use super::files::File;
 use super::listing::{self, Scratch};
 use super::output::Output;
 use super::request::{IfRange, Method, Request};
@@ -62,13 +62,13 @@ impl Exchange<'_> {
 
     fn open(&mut self, path: &Path) -> Result<(File, Stat), Errno> {
         if path.is_slash_form {
-            match open(self.site.root, path.with_index(self.head)) {
+            match self.site.root.open_and_stat(path.with_index(self.head)) {
                 Err(Errno::ENOENT) => {}
                 Ok((_, stat)) if stat.is_dir() => {}
                 done => return done,
             }
         }
-        open(self.site.root, path.name(self.head))
+        self.site.root.open_and_stat(path.name(self.head))
     }
 
     fn send_file(
@@ -152,12 +152,6 @@ impl Exchange<'_> {
         out.header(b"", &self.head[self.request.query.clone()]);
         out.end_with_status()
     }
-}
-
-fn open(root: Root, name: &CStr) -> Result<(File, Stat), Errno> {
-    let file = root.open_file(name)?;
-    let stat = fstat(file.fd())?;
-    Ok((file, stat))
 }
 
 /// Where in the head the decoded path is, without the slashes that lead it.

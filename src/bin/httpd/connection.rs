@@ -11,6 +11,7 @@ use netpoll::net::{Error, TcpStream};
 
 use super::answer::Exchange;
 use super::clock::{DateText, WallClock};
+use super::ending::{self, Begun};
 use super::files::Root;
 use super::output::Output;
 use super::request::{self, Request};
@@ -44,11 +45,12 @@ pub struct Site {
 /// Answers the requests of a connection until one side ends it.
 pub fn serve(site: Site, stream: TcpStream, peer: SocketAddr) {
     let mut buf = [0; HEAD + ROOM];
-    let mut connection = Connection { site, peer, wire: Wire::new(stream, site.patience), filled: 0 };
+    let wire = Wire::new(stream, site.patience);
+    let mut connection = Connection { site, peer, wire, filled: 0, begun: None };
     // An error is the client's going, in whatever way: there is nobody to tell.
     if let Ok(true) = connection.run(&mut buf) {
         connection.wire.linger(&mut buf);
-    }
+    } // and only now the request has ended
 }
 
 struct Connection {
@@ -57,6 +59,8 @@ struct Connection {
     wire: Wire,
     /// Bytes of the buffer that requests have filled.
     filled: usize,
+    /// There is something of a request.
+    begun: Option<Begun>,
 }
 
 /// What comes next on a connection.
@@ -88,7 +92,7 @@ impl Connection {
             let mut out = Output::new(&mut self.wire, room);
             out.head_only = request.method == request::Method::Head;
             out.http_1_0 = request.http_1_0;
-            out.keep_alive = request.keep_alive;
+            out.keep_alive = request.keep_alive && !ending::has_begun();
             let mut exchange = Exchange { site: &self.site, request: &mut request, head, date: &mut date };
             let result = exchange.answer(&mut out);
             let (status, body_bytes, keep_alive) = (out.status, out.body_bytes, out.keep_alive);
@@ -102,6 +106,9 @@ impl Connection {
 
             buf.copy_within(used..self.filled, 0);
             self.filled -= used;
+            if self.filled == 0 {
+                self.begun = None;
+            }
             if answers % TURN == TURN - 1 {
                 netpoll::yield_now();
             }
@@ -119,6 +126,7 @@ impl Connection {
         }
         loop {
             if self.filled > 0 {
+                self.begun.get_or_insert_with(Begun::new);
                 // From its start again with every part: with parts of one byte that is 30 MB for the
                 // longest head, less than the reads cost.
                 match request::parse(&buf[..self.filled]) {

@@ -1,10 +1,19 @@
-//! Opening files below the root, and nowhere else.
+//! Opening files below the root, and nowhere else; and reading them.
+//!
+//! All of that is mostly quick, and may wait for a disk: hence each use of the kernel here is within
+//! [`syscall`], about 15 ns. Asking it whether it would wait is no better. `preadv2` with `RWF_NOWAIT` takes
+//! 25 ns longer than `pread64` for a cached page (Linux 6.18, ext4), and tmpfs refuses it; `openat2` with
+//! `RESOLVE_CACHED` takes no longer, but for what it cannot tell, as names that tmpfs does not have,
+//! everything is done twice.
 
 use core::ffi::CStr;
 
-use netpoll::sys::fd::close;
-use netpoll::sys::fs::{AT_FDCWD, OFlags, OpenHow, ResolveFlags, openat, openat2};
+use netpoll::sys::fd::{close, pread64};
+use netpoll::sys::fs::{
+    AT_FDCWD, DirEntries, OFlags, OpenHow, ResolveFlags, Stat, fstat, getdents64, openat, openat2,
+};
 use netpoll::sys::{Errno, RawFd};
+use netpoll::syscall;
 
 /// How often a path is tried again that something was renamed on.
 const ATTEMPTS: usize = 8;
@@ -23,6 +32,22 @@ impl File {
     /// The descriptor's number.
     pub fn fd(&self) -> RawFd {
         self.0
+    }
+
+    /// Reads from `offset` on. 0: there is nothing any more.
+    ///
+    /// # Errors
+    /// Those of pread(2).
+    pub fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<usize, Errno> {
+        syscall(|| pread64(self.0, buf, offset))
+    }
+
+    /// The next names of a directory, as many as fit; none at its end.
+    ///
+    /// # Errors
+    /// Those of getdents64(2).
+    pub fn entries<'a>(&self, buf: &'a mut [u8]) -> Result<DirEntries<'a>, Errno> {
+        syscall(|| getdents64(self.0, buf))
     }
 }
 
@@ -53,13 +78,25 @@ impl Root {
         Ok(root)
     }
 
+    /// Opens the file or directory at `path` and tells what it is.
+    ///
+    /// # Errors
+    /// As [`Root::open_file`], and `EOVERFLOW`.
+    pub fn open_and_stat(&self, path: &CStr) -> Result<(File, Stat), Errno> {
+        syscall(|| {
+            let file = self.open_file(path)?;
+            let stat = fstat(file.0)?;
+            Ok((file, stat))
+        })
+    }
+
     /// Opens the file or directory at `path`, which begins with no slash, for reading. Symbolic links are
     /// followed while they stay inside; without `openat2` they are not followed at all.
     ///
     /// # Errors
     /// `EXDEV` for a path that leads outside, `ELOOP` for a link not to be followed, `EAGAIN` if renames
     /// kept getting in the way, and others of openat(2).
-    pub fn open_file(&self, path: &CStr) -> Result<File, Errno> {
+    fn open_file(&self, path: &CStr) -> Result<File, Errno> {
         if !self.beneath {
             return self.walk(path.to_bytes());
         }

@@ -4,7 +4,7 @@ use core::mem::MaybeUninit;
 use core::ptr;
 
 use netpoll::sys::Errno;
-use netpoll::sys::fs::{DirEntry, FileType, getdents64};
+use netpoll::sys::fs::{DirEntry, FileType};
 use netpoll::sys::mm::{MapFlags, Prot, mmap, munmap};
 
 use super::files::File;
@@ -70,7 +70,7 @@ impl Scratch {
         let (names, entries) = self.parts();
         let (mut count, mut more) = (0, true);
         for room in names.chunks_exact_mut(CALL) {
-            let found = getdents64(dir.fd(), room)?;
+            let found = dir.entries(room)?;
             if found.is_empty() {
                 more = false;
                 break;

@@ -2,6 +2,10 @@
 //!
 //! HTTP/1.1 without libc, std or an allocator: a task for each connection, written as if it were alone.
 //!
+//! If a service manager has opened a socket for it (`LISTEN_FDS`) it serves that and not ADDR. SIGTERM and
+//! SIGINT end it with status 0: it accepts nothing more and answers the requests that have begun, for which
+//! they have the time of `--timeout`; a second signal ends it at once.
+//!
 //! | file | what |
 //! |---|---|
 //! | `args.rs` | the command line |
@@ -9,6 +13,7 @@
 //! | `request.rs`, `range.rs`, `date.rs`, `text.rs` | reading heads |
 //! | `answer.rs`, `files.rs`, `listing.rs`, `mime.rs` | what is answered with |
 //! | `output.rs`, `status.rs`, `clock.rs` | writing answers |
+//! | `ending.rs` | which requests are still to be answered |
 #![no_std]
 #![no_main]
 
@@ -17,6 +22,7 @@ mod args;
 mod clock;
 mod connection;
 mod date;
+mod ending;
 mod files;
 mod listing;
 mod mime;
@@ -29,11 +35,12 @@ mod wire;
 
 use core::time::Duration;
 
-use netpoll::net::{Error, TcpListener};
-use netpoll::rt::Env;
+use netpoll::net::{Error, InheritedSocket, Socket, TcpListener, inherited};
+use netpoll::rt::{Env, exit};
+use netpoll::signal::{self, SIGINT, SIGTERM, Signals};
 use netpoll::sys::Errno;
-use netpoll::time::sleep;
-use netpoll::{Builder, eprintln, println};
+use netpoll::time::{Instant, sleep};
+use netpoll::{Builder, eprintln, println, scope, spawn};
 
 use args::{Command, Options};
 use clock::WallClock;
@@ -64,8 +71,16 @@ fn main(env: Env) -> i32 {
             return MISUSED;
         }
     };
-    match open(&options) {
-        Some((listener, site)) => serve(&listener, site),
+    // Before anybody can know that it runs.
+    let signals = match signal::notify(&[SIGINT, SIGTERM]) {
+        Ok(signals) => signals,
+        Err(error) => {
+            eprintln!("httpd: {error}");
+            return FAILED;
+        }
+    };
+    match open(&env, &options) {
+        Some((listener, site)) => serve(&signals, listener, site),
         None => FAILED,
     }
 }
@@ -74,7 +89,7 @@ fn main(env: Env) -> i32 {
 ///
 /// If some of the first three descriptors were closed, the directory, the listener and the poller get their
 /// numbers. To none of them can be written: no connection ever gets what is meant for stderr.
-fn open(options: &Options) -> Option<(TcpListener, Site)> {
+fn open(env: &Env, options: &Options) -> Option<(TcpListener, Site)> {
     let shown_root = Shown(options.root.to_bytes());
     let root = match Root::open(options.root) {
         Ok(root) => root,
@@ -89,13 +104,42 @@ fn open(options: &Options) -> Option<(TcpListener, Site)> {
             return None;
         }
     };
-    // What is not UTF-8 is no address, as is an empty string.
-    let bound = TcpListener::bind(options.addr.to_str().unwrap_or_default());
-    let listener = match bound.and_then(|listener| Ok((listener.local_addr()?, listener))) {
-        Ok((addr, listener)) => {
-            println!("httpd: serving {shown_root} on http://{addr}");
-            listener
+    let listener = match given(env) {
+        Ok(Some(listener)) => listener,
+        Ok(None) => bind(options)?,
+        Err(error) => {
+            eprintln!("httpd: LISTEN_FDS: no TCP sockets to listen on ({error})");
+            return None;
         }
+    };
+    match listener.local_addr() {
+        Ok(addr) => println!("httpd: serving {shown_root} on http://{addr}"),
+        Err(error) => eprintln!("httpd: {error}"),
+    }
+    let site = Site { root, clock: WallClock::start(), log: options.log, patience: options.timeout };
+    Some((listener, site))
+}
+
+/// The first socket to listen on that the program was started with. One is enough; others are closed.
+fn given(env: &Env) -> Result<Option<TcpListener>, Error> {
+    let mut sockets = inherited(env)?;
+    if sockets.len() == 0 {
+        return Ok(None);
+    }
+    let listener = sockets.find_map(|socket| match socket {
+        Ok(InheritedSocket { socket: Socket::TcpListener(listener), .. }) => Some(Ok(listener)),
+        Ok(_) => None,
+        Err(error) => Some(Err(error)),
+    });
+    sockets.for_each(drop);
+    listener.unwrap_or(Err(Error::InvalidAddress)).map(Some)
+}
+
+/// Listens where the command line says, or tells why it cannot.
+fn bind(options: &Options) -> Option<TcpListener> {
+    // What is not UTF-8 is no address, as is an empty string.
+    match TcpListener::bind(options.addr.to_str().unwrap_or_default()) {
+        Ok(listener) => Some(listener),
         Err(error) => {
             let why = match error {
                 Error::InvalidAddress => "not an address, such as 127.0.0.1:8080 or [::1]:8080",
@@ -105,17 +149,34 @@ fn open(options: &Options) -> Option<(TcpListener, Site)> {
                 _ => "cannot be listened on",
             };
             eprintln!("httpd: {}: {why} ({error})", Shown(options.addr.to_bytes()));
-            return None;
+            None
         }
-    };
-    let site = Site { root, clock: WallClock::start(), log: options.log, patience: options.timeout };
-    Some((listener, site))
+    }
 }
 
-/// Serves for ever.
-fn serve(listener: &TcpListener, site: Site) -> ! {
+/// Serves until a signal says that it is enough, and what has begun by then. Returns the exit status.
+fn serve(signals: &Signals, listener: TcpListener, site: Site) -> i32 {
+    scope(|s| {
+        let accepting = s.spawn(|| accept(&listener, site));
+        let _ = signals.recv(); // an error would be as good a reason
+        ending::begin();
+        let _ = listener.close();
+        accepting.join();
+    });
+    drop(spawn(|| {
+        ending::wait();
+        exit(0)
+    }));
+    let _ = signals.set_read_deadline(Some(Instant::now() + site.patience));
+    let _ = signals.recv(); // until the second signal, or the time is up
+    0
+}
+
+/// Accepts connections until the listener is closed.
+fn accept(listener: &TcpListener, site: Site) {
     loop {
         match listener.accept() {
+            Err(Error::Closed) => return,
             // Without memory for another stack the connection is closed: that much the client notices.
             Ok((stream, peer)) => {
                 drop(Builder::new().spawn(move || connection::serve(site, stream, peer)));

@@ -2,7 +2,6 @@
 
 use netpoll::net::Error;
 use netpoll::sys::Call;
-use netpoll::sys::fd::pread64;
 
 use super::files::File;
 use super::wire::Wire;
@@ -167,7 +166,7 @@ impl<'a> Output<'a> {
         };
         let mut read = 0;
         while read < body.len() {
-            match pread64(file.fd(), &mut body[read..], offset + read as u64) {
+            match file.read_at(&mut body[read..], offset + read as u64) {
                 Ok(0) => return Err(Error::UnexpectedEof), // it has become shorter
                 Ok(n) => read += n,
                 Err(errno) => return Err(Error::Os(Call::Pread64, errno)),

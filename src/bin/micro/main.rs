@@ -11,6 +11,7 @@
 //! | `mutex`, `mutexc` | one of four tasks locks and unlocks; `mutexc` yields while it has the lock |
 //! | `timers`, `timersn` | a timer is set and called off; `timersn` beside 10,000 others |
 //! | `pipe` | 64 bytes go to another task and back, over two pipes |
+//! | `syscall`, `blocking` | a call that does nothing, within each of them |
 //!
 //! Threads: `NETPOLL_THREADS`, as for every program.
 #![no_std]
@@ -39,6 +40,8 @@ const ALL: &[Micro] = &[
     ("mutexc", switching::contended_mutex),
     ("timers", timing::timers),
     ("pipe", switching::pipes),
+    ("syscall", tasks::quick_calls),
+    ("blocking", tasks::long_calls),
 ];
 
 fn main(env: Env) -> i32 {

@@ -1,8 +1,8 @@
-//! Spawning and joining.
+//! Spawning and joining; and calls that might block.
 
-use netpoll::JoinHandle;
-use netpoll::spawn;
+use core::hint::black_box;
 use netpoll::sync::WaitGroup;
+use netpoll::{JoinHandle, blocking, spawn, syscall};
 
 const WINDOW: usize = 1000;
 
@@ -27,4 +27,16 @@ pub fn all(n: usize) {
         drop(spawn(|| RUNNING.done()));
     }
     RUNNING.wait();
+}
+
+pub fn quick_calls(n: usize) {
+    for i in 0..n {
+        syscall(|| black_box(i));
+    }
+}
+
+pub fn long_calls(n: usize) {
+    for i in 0..n {
+        blocking(|| black_box(i));
+    }
 }

@@ -5,6 +5,7 @@ use super::rights::passes_fds;
 use crate::net::connect::{PAUSE_FIRST, PAUSE_LONGEST, socket_with};
 use crate::net::fd::{Fd, Kind};
 use crate::net::methods::methods;
+use crate::net::pollable::pollable;
 use crate::net::{Error, Shutdown};
 use crate::poll::Mode;
 use crate::rt::clock::nanotime;
@@ -124,4 +125,8 @@ impl UnixDatagram {
     pub fn shutdown(&self, how: Shutdown) -> Result<(), Error> {
         self.fd.call(Call::Shutdown, |fd| socket::shutdown(fd, how))
     }
+}
+
+pollable! {
+    UnixDatagram: readable writable;
 }

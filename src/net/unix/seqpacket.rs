@@ -6,6 +6,7 @@ use crate::net::Error;
 use crate::net::connect::connect;
 use crate::net::fd::{Fd, Kind};
 use crate::net::methods::methods;
+use crate::net::pollable::pollable;
 use crate::sys::socket::SocketType;
 use crate::time::Instant;
 
@@ -86,4 +87,9 @@ impl UnixSeqpacket {
         let (a, b) = super::pair(SocketType::SEQPACKET)?;
         Ok((UnixSeqpacket { fd: a }, UnixSeqpacket { fd: b }))
     }
+}
+
+pollable! {
+    UnixSeqpacketListener: readable;
+    UnixSeqpacket: readable writable;
 }

@@ -6,6 +6,7 @@ use crate::net::Error;
 use crate::net::connect::connect;
 use crate::net::fd::{Fd, Kind};
 use crate::net::methods::methods;
+use crate::net::pollable::pollable;
 use crate::sys::socket::SocketType;
 use crate::time::Instant;
 
@@ -88,4 +89,9 @@ impl UnixStream {
         let (a, b) = super::pair(SocketType::STREAM)?;
         Ok((UnixStream { fd: a }, UnixStream { fd: b }))
     }
+}
+
+pollable! {
+    UnixListener: readable;
+    UnixStream: readable writable;
 }

@@ -5,14 +5,16 @@ use crate::support::{SETTLE, join_all, ms};
 use alloc::sync::Arc;
 use core::hint::black_box;
 use netpoll::io::pipe;
-use netpoll::spawn;
 use netpoll::sync::{Semaphore, channel};
+use netpoll::sys::time::{Timespec, nanosleep};
 use netpoll::time::sleep;
+use netpoll::{spawn, syscall};
 
 pub const SCENARIOS: &[Scenario] = &[
     ("deadlock_of_tasks_that_computed", computed),
     ("deadlock_behind_the_last_timer", behind_a_timer),
     ("deadlock_behind_the_last_waiter", behind_a_waiter),
+    ("deadlock_behind_calls", behind_calls),
     ("deadlock_of_main_alone", |_| NEVER.acquire(1)),
 ];
 
@@ -33,6 +35,16 @@ fn behind_a_timer(_: &[&str]) {
     join_all((0..5).map(|n| {
         spawn(move || {
             sleep(ms(n));
+            NEVER.acquire(1);
+        })
+    }));
+}
+
+/// The last to go has lost its P in a call.
+fn behind_calls(_: &[&str]) {
+    join_all((0..5).map(|n| {
+        spawn(move || {
+            syscall(|| nanosleep(&Timespec::from_nanos(n * 5_000_000), None).is_ok());
             NEVER.acquire(1);
         })
     }));

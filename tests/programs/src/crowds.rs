@@ -6,13 +6,14 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use core::time::Duration;
-use netpoll::sync::Semaphore;
+use netpoll::sync::{Semaphore, WaitGroup};
 use netpoll::time::{Instant, sleep};
 use netpoll::{JoinHandle, spawn, yield_now};
 
 pub const SCENARIOS: &[Scenario] = &[
     ("a_million_one_window_after_the_other", million),
     ("a_hundred_thousand_at_once", alive),
+    ("a_million_before_any_is_joined", million_alive),
     ("ten_thousand_sleepers", sleepers),
     ("bursts_beyond_the_ring", bursts),
     ("a_tree_of_joins", |_| (0..5).for_each(|_| assert_eq!(tree(14), 1 << 14))),
@@ -45,6 +46,24 @@ fn alive(_: &[&str]) {
     eventually("all of them", || ALIVE.load(Ordering::SeqCst) as usize == TASKS);
     GATE.release(TASKS);
     assert!(join_all(tasks).into_iter().eq(0..TASKS));
+}
+
+/// All spawned by one task: most of them wait for their first turn then, and for a stack.
+fn million_alive(_: &[&str]) {
+    const TASKS: u64 = 1_000_000;
+    static SUM: AtomicU64 = AtomicU64::new(0);
+    static RAN: WaitGroup = WaitGroup::new();
+    RAN.add(TASKS as usize);
+    for i in 0..TASKS {
+        drop(spawn(move || {
+            SUM.fetch_add(i, Ordering::Relaxed);
+            RAN.done();
+        }));
+    }
+    RAN.wait();
+    assert_eq!(SUM.load(Ordering::Relaxed), (TASKS - 1) * TASKS / 2);
+    let stacks = netpoll::runtime::metrics().stacks;
+    assert!(stacks < 10_000, "{stacks} stacks");
 }
 
 /// Each sleeps until a time of its own: never early, and most of them hardly late.

@@ -16,6 +16,7 @@ mod crowds;
 mod deadlines;
 mod env;
 mod heap;
+mod inherited;
 mod listener;
 mod options;
 mod outside;
@@ -24,10 +25,12 @@ mod preempted;
 mod print;
 mod rights;
 mod sched;
+mod signals;
 mod spawn;
 mod stacks;
 mod stream;
 mod support;
+mod syscalls;
 mod time;
 mod timers;
 mod udp;
@@ -66,6 +69,8 @@ const TOPICS: &[&[Scenario]] = &[
     timers::SCENARIOS,
     asleep::SCENARIOS,
     outside::SCENARIOS,
+    syscalls::SCENARIOS,
+    signals::SCENARIOS,
 ];
 
 fn main(env: Env) -> i32 {
@@ -73,6 +78,7 @@ fn main(env: Env) -> i32 {
     let (name, words) = match words.split_first() {
         None => return env::tell(env), // run without any argument: there may be no name to ask for
         Some((&"env", _)) => return env::tell(env),
+        Some((&"inherited", words)) => return inherited::tell(env, words),
         Some((&"main_returns", words)) => return sched::main_returns(words),
         Some((&name, words)) => (name, words),
     };

@@ -9,7 +9,7 @@ use netpoll::sys::process::getpid;
 use netpoll::sys::signal::{SIGQUIT, kill};
 use netpoll::sys::time::{Timespec, nanosleep};
 use netpoll::time::{Instant, sleep};
-use netpoll::{blocking, runtime, spawn};
+use netpoll::{blocking, runtime, spawn, syscall};
 
 pub const SCENARIOS: &[Scenario] = &[
     ("blocking_calls_run_side_by_side", side_by_side),
@@ -79,8 +79,9 @@ fn tell(how: impl FnOnce()) {
     drop(spawn(|| sleep(ms(100_000))));
     drop(spawn(|| NEVER.acquire(1)));
     drop(spawn(|| block_thread(100_000)));
+    drop(spawn(|| syscall(|| nanosleep(&Timespec::from_nanos(100_000_000_000), None))));
     sleep(SETTLE);
     let counts = runtime::metrics();
-    assert_eq!((counts.tasks, counts.spawns, counts.waiters), (5, 5, 1), "{counts:?}");
+    assert_eq!((counts.tasks, counts.spawns, counts.waiters), (6, 6, 1), "{counts:?}");
     how();
 }

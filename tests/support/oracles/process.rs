@@ -48,6 +48,24 @@ fn c_text(text: &[c_char]) -> Outcome {
     text.iter().take_while(|&&b| b != 0).count() as Outcome
 }
 
+/// Which of three pages, of which the second has been written to, are in memory, as bits.
+fn touched_pages(mincore: impl FnOnce(*const u8, usize, &mut [u8]) -> Outcome) -> Outcome {
+    // SAFETY: the page size is a number; a mapping of its own, written within, and not used afterwards.
+    unsafe {
+        let page = libc::sysconf(libc::_SC_PAGESIZE) as usize;
+        let (prot, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+        let pages = libc::mmap(null_mut(), 3 * page, prot, flags, -1, 0).cast::<u8>();
+        // No huge page, which would be all three.
+        libc::madvise(pages.cast(), 3 * page, libc::MADV_NOHUGEPAGE);
+        pages.add(page).write(1);
+        let mut vec = [0; 3];
+        let outcome = mincore(pages, 3 * page, &mut vec);
+        libc::munmap(pages.cast(), 3 * page);
+        let bits = vec.iter().rev().fold(0, |bits, byte| bits << 1 | Outcome::from(byte & 1));
+        if outcome < 0 { outcome } else { bits }
+    }
+}
+
 #[rustfmt::skip]
 pub fn cases() -> Vec<Case> {
     const ANON: MapFlags = MapFlags::PRIVATE.union(MapFlags::ANONYMOUS);
@@ -82,6 +100,14 @@ pub fn cases() -> Vec<Case> {
             madvise(null_mut(), 4096, Advice::DontNeed).outcome();
             sys!(MADVISE, 0, 4096, libc::MADV_DONTNEED);
             c(libc::madvise(null_mut(), 4096, libc::MADV_DONTNEED));
+        "mincore of what is not mapped" => err(Errno::ENOMEM); |_|
+            mincore(null_mut(), 4096, &mut [0]).outcome();
+            sys!(MINCORE, 0, 4096, [0u8].as_mut_ptr());
+            c(libc::mincore(null_mut(), 4096, [0u8].as_mut_ptr()));
+        "mincore, the second of three pages" => 0b010; |_|
+            touched_pages(|at, len, vec| mincore(at, len, vec).outcome());
+            touched_pages(|at, len, vec| sys!(MINCORE, at, len, vec.as_mut_ptr()));
+            touched_pages(|at, len, vec| c(libc::mincore(at.cast_mut().cast(), len, vec.as_mut_ptr())));
         "mremap of what is not mapped" => err(Errno::EFAULT); |_|
             mremap(null_mut(), 4096, 8192, MremapFlags::MAYMOVE, null_mut()).map(drop).outcome();
             sys!(MREMAP, 0, 4096, 8192, libc::MREMAP_MAYMOVE, 0);

@@ -3,6 +3,7 @@
 
 use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
+use netpoll::io::pipe;
 use netpoll::sync::{Condvar, Mutex, Once, RwLock, Semaphore, WaitGroup, channel};
 use netpoll::time::Instant;
 use netpoll::{println, scope, select, spawn, yield_now};
@@ -114,6 +115,17 @@ pub fn run() {
                 recv(rb) -> _ => b.send(n).unwrap(),
             }
         }
+    });
+    measure("select of a ready arm beside a quiet pipe", || {
+        let (reader, _writer) = pipe().unwrap();
+        let (tx, rx) = channel(1);
+        tx.send(1u64).unwrap();
+        (0..N).for_each(|_| {
+            select! {
+                recv(rx) -> v => tx.send(v.unwrap()).unwrap(),
+                readable(reader) -> _ => unreachable!(),
+            }
+        });
     });
     measure("select of two arms that parks: round trip", || {
         let (tx, ping) = channel(0);

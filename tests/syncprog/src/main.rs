@@ -6,8 +6,11 @@
 mod bench;
 mod chan;
 mod locks;
+mod readiness;
 mod scope;
 mod select;
+mod streams;
+mod turns;
 mod wait;
 
 use netpoll::println;
@@ -23,7 +26,8 @@ fn main(env: Env) -> i32 {
         bench::run();
         return 0;
     }
-    let mut all = [chan::ALL, locks::ALL, scope::ALL, select::ALL, wait::ALL].into_iter().flatten();
+    let lists = [chan::ALL, locks::ALL, readiness::ALL, scope::ALL, select::ALL, turns::ALL, wait::ALL];
+    let mut all = lists.into_iter().flatten();
     match all.find(|scenario| scenario.0 == name) {
         Some((_, run)) => {
             run();

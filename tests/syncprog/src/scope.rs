@@ -2,7 +2,8 @@
 
 use crate::Dropped;
 use core::sync::atomic::{AtomicUsize, Ordering};
-use netpoll::{scope, yield_now};
+use netpoll::sys::Errno;
+use netpoll::{Builder, scope, yield_now};
 
 crate::scenarios! {
     tasks_borrow_halves_of_a_slice
@@ -10,6 +11,7 @@ crate::scenarios! {
     results_of_dropped_handles_are_dropped_inside
     a_forgotten_handle_does_not_hold_the_scope_up
     scopes_nest
+    a_size_of_its_own_and_an_error
 }
 
 fn tasks_borrow_halves_of_a_slice() {
@@ -95,4 +97,20 @@ fn scopes_nest() {
         total = inner.join();
     });
     assert_eq!(total, 10);
+}
+
+/// A task that would not fit the usual stack borrows; one that is refused does not hold the scope up.
+fn a_size_of_its_own_and_an_error() {
+    let mut filled = 0;
+    scope(|s| {
+        let large = Builder::new().stack_size(1 << 20);
+        let task = large.spawn_scoped(s, || {
+            let bytes = core::hint::black_box([1u8; 100 << 10]);
+            filled = bytes.iter().map(|&byte| usize::from(byte)).sum();
+        });
+        task.unwrap().join();
+        let refused = Builder::new().stack_size(16 << 10).spawn_scoped(s, || [0u8; (4 << 10) + 1]);
+        assert_eq!(refused.map(drop), Err(Errno::E2BIG));
+    });
+    assert_eq!(filled, 100 << 10);
 }

@@ -1,0 +1,129 @@
+//! Which signals the threads block: all threads the same, so that a signal that somebody reads from a
+//! descriptor ([`crate::signal::notify`]) finds no thread on which to have its usual effect.
+//!
+//! Only a thread itself can change its mask. So [`change`] sends each the signal [`CHANGE`], whose handler
+//! writes the new mask into the interrupted context, from where the kernel takes it when the handler
+//! returns. All signals are blocked while it runs: from its first instruction on the old mask is gone,
+//! which is why it may answer before it returns. A new thread inherits its maker's mask; it is made under
+//! the lock, hence while no change is under way.
+//!
+//! That holds as long as the handler never interrupts another one, which at its own return would put its
+//! own, older context in force: the others block it ([`HANDLERS_BLOCK`]), but for that of SIGSEGV, behind
+//! which the program ends.
+//!
+//! # Lock
+//! `THREADS`, the innermost, is held while all threads answer. The handler takes no lock, and a thread that
+//! waits for one can be interrupted; so nobody who must answer waits for us.
+
+use super::m::{M, M0, getm};
+use crate::arch;
+use crate::lock::Mutex;
+use crate::sys::Errno;
+use crate::sys::futex::{Scope, futex_wait, futex_wake};
+use crate::sys::process::getpid;
+use crate::sys::signal::{
+    MaskHow, SIGSTKFLT, SIGURG, SaFlags, SigSet, Sigaction, Siginfo, Signal, rt_sigaction, rt_sigprocmask,
+    tgkill,
+};
+use core::ffi::c_void;
+use core::iter;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+/// Asks a thread to change its mask. Linux never raises it by itself, and as a standard signal it needs no
+/// room in the queue of pending ones, so that sending it cannot fail.
+pub(crate) const CHANGE: Signal = SIGSTKFLT;
+
+/// What handlers must block.
+pub(super) const HANDLERS_BLOCK: SigSet = SigSet::EMPTY.with(CHANGE);
+
+/// The threads beside the first.
+struct Threads {
+    newest: Option<&'static M>,
+    /// Changes so far.
+    changes: u32,
+}
+
+static THREADS: Mutex<Threads> = Mutex::new(Threads { newest: None, changes: 0 });
+
+/// The last change: its number, and what to block and what no longer. The number is stored last, and read
+/// first (Release, Acquire).
+static NUMBER: AtomicU32 = AtomicU32::new(0);
+static BLOCK: AtomicU64 = AtomicU64::new(0);
+static UNBLOCK: AtomicU64 = AtomicU64::new(0);
+
+/// Starts the thread of `m` by `start`. It may have been this program's parent that blocks everything: what
+/// the runtime interrupts its threads by is unblocked before the first of them inherits the mask.
+pub(super) fn add_thread(m: &'static M, start: impl FnOnce() -> Result<(), Errno>) -> Result<(), Errno> {
+    let mut threads = THREADS.lock();
+    unblock_ours();
+    m.masked.store(threads.changes, Ordering::Relaxed);
+    start()?;
+    m.alllink.set(threads.newest);
+    threads.newest = Some(m);
+    Ok(())
+}
+
+fn unblock_ours() {
+    // It cannot fail.
+    let _ = rt_sigprocmask(MaskHow::Unblock, Some(&HANDLERS_BLOCK.with(SIGURG)));
+}
+
+/// Has every thread block the signals of `block`, and no longer those of `unblock`. When it returns they
+/// all do. Returns what was blocked before.
+///
+/// # Errors
+/// Those of rt_sigaction(2) and tgkill(2), which only a filter of system calls refuses. Nothing is changed
+/// then: a filter looks at the call, so that what it lets pass for one thread it does for all.
+pub(crate) fn change(block: SigSet, unblock: SigSet) -> Result<SigSet, Errno> {
+    let mut threads = THREADS.lock(); // and the task stays on this thread until it is unlocked
+    let flags = SaFlags::SIGINFO | SaFlags::ONSTACK | SaFlags::RESTART;
+    let action = Sigaction::handler(on_change, arch::rt_sigreturn, flags, SigSet::ALL);
+    // SAFETY: the handler is async-signal-safe, and the signal is nobody else's.
+    unsafe { rt_sigaction(CHANGE, Some(&action)) }?;
+    unblock_ours();
+
+    BLOCK.store(block.bits(), Ordering::Relaxed);
+    UNBLOCK.store(unblock.bits(), Ordering::Relaxed);
+    threads.changes = threads.changes.wrapping_add(1);
+    let number = threads.changes;
+    NUMBER.store(number, Ordering::Release);
+    let (me, pid) = (getm(), getpid());
+    let others = || {
+        iter::successors(threads.newest, |m| m.alllink.get()).chain([&M0]).filter(|m| !core::ptr::eq(*m, me))
+    };
+    for m in others() {
+        // Threads never end, and `clone` has stored the number before it returned.
+        tgkill(pid, m.tid.load(Ordering::Relaxed), Some(CHANGE))?;
+    }
+    me.masked.store(number, Ordering::Relaxed);
+    let before = rt_sigprocmask(MaskHow::Block, Some(&block))?;
+    rt_sigprocmask(MaskHow::Unblock, Some(&unblock))?;
+    for m in others() {
+        loop {
+            let masked = m.masked.load(Ordering::Acquire);
+            if masked == number {
+                break;
+            }
+            // EAGAIN and EINTR both mean: look again.
+            let _ = futex_wait(&m.masked, masked, None, Scope::Private);
+        }
+    }
+    Ok(before)
+}
+
+/// [`CHANGE`], on the thread that is to change its mask. One that comes from elsewhere finds nothing to do.
+unsafe extern "C" fn on_change(_: i32, _: *mut Siginfo, ucontext: *mut c_void) {
+    let m = getm();
+    let number = NUMBER.load(Ordering::Acquire);
+    if m.masked.load(Ordering::Relaxed) == number {
+        return;
+    }
+    // SAFETY: the kernel's (SA_SIGINFO), and used before the return only.
+    unsafe {
+        let mask = arch::interrupted_mask(ucontext);
+        *mask = (*mask | BLOCK.load(Ordering::Relaxed)) & !UNBLOCK.load(Ordering::Relaxed);
+    }
+    m.masked.store(number, Ordering::Release);
+    // The word is in memory that is never unmapped: the call cannot fail.
+    let _ = futex_wake(&m.masked, 1, Scope::Private);
+}
