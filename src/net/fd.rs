@@ -385,6 +385,12 @@ impl Fd {
         Ok(())
     }
 
+    /// Whether a transfer in direction `mode` may succeed, or would fail, right now; [`Error::Busy`] while
+    /// another is under way.
+    pub fn is_ready(&self, mode: Mode) -> Result<bool, Error> {
+        self.try_lock(mode)?.look(true)
+    }
+
     /// Becomes the one reader or writer, but fails with [`Error::Busy`] where that would wait.
     pub fn try_lock(&self, mode: Mode) -> Result<Locked<'_>, Error> {
         let state = self.state();

@@ -180,15 +180,7 @@ impl M {
             // SAFETY: the stack below the block is the new thread's alone, and is never unmapped: threads
             // sleep when there is nothing to do, and end with the process.
             let ret = unsafe {
-                arch::clone_thread(
-                    flags.bits() as usize,
-                    m.cast(),
-                    tid,
-                    tid,
-                    m.cast(),
-                    main,
-                    m.cast(),
-                )
+                arch::clone_thread(flags.bits() as usize, m.cast(), tid, tid, m.cast(), main, m.cast())
             };
             crate::sys::result(ret as usize).map(drop)
         })
