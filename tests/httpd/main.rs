@@ -28,4 +28,5 @@ mod noise;
 mod parts;
 mod process;
 mod refusals;
+mod sandbox;
 mod server;

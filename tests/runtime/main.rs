@@ -15,6 +15,7 @@ mod kinds;
 mod names;
 mod net;
 mod print;
+mod sandbox;
 mod sched;
 mod signals;
 mod syscalls;
