@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use witness::{Call, End, Trace, Witness, call};
 
+use crate::refuse::{Refuse, refuse};
 use crate::server::{Client, Server, folder, get, httpd};
 
 /// What an attacker would want, and a server does not.
@@ -127,4 +128,21 @@ fn it_gives_its_rights_up_first_and_needs_no_others() {
     assert_eq!(landlocked, if there.value().is_some() { threads } else { 0 }, "{}", before.table());
     let then = trace.since(filter + 1);
     NEVER.iter().for_each(|name| then.assert_never(name));
+}
+
+/// A kernel without landlock leaves the filter of calls; one without that, no sandbox, which is an error.
+#[test]
+fn without_landlock_it_serves_and_without_seccomp_it_does_not() {
+    let root = site("sandbox-old");
+    for errno in [libc::ENOSYS, libc::EOPNOTSUPP] {
+        let no_landlock = Refuse { call: libc::SYS_landlock_create_ruleset, argument: None, errno };
+        let server = Server::start_with(&root, &["--sandbox"], |command| refuse(command, no_landlock));
+        exercise(|| server.connect());
+    }
+    let mut command = httpd();
+    command.args(["--sandbox", "--root"]).arg(&root).arg("127.0.0.1:0");
+    refuse(&mut command, Refuse { call: libc::SYS_seccomp, argument: None, errno: libc::ENOSYS });
+    let output = command.output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "httpd: --sandbox: refused by the kernel (ENOSYS)\n");
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0));
 }

@@ -15,6 +15,8 @@ mod kinds;
 mod names;
 mod net;
 mod print;
+#[path = "../support/refuse.rs"]
+mod refuse;
 mod sandbox;
 mod sched;
 mod signals;
