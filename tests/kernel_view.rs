@@ -15,8 +15,10 @@ use std::time::Duration;
 use linux_raw_sys::general::*;
 // Where a name is ours, too, the header's is meant; ours are `signal::` and `fs::`.
 use linux_raw_sys::general::{AT_FDCWD, SIGKILL, SIGPIPE, SIGUSR1};
+use linux_raw_sys::landlock::*;
 use linux_raw_sys::net::*;
 use linux_raw_sys::prctl::*;
+use linux_raw_sys::ptrace::*;
 use netpoll::arch;
 use netpoll::sys::epoll::*;
 use netpoll::sys::eventfd::*;
@@ -25,6 +27,7 @@ use netpoll::sys::fs::*;
 use netpoll::sys::futex::*;
 use netpoll::sys::mm::*;
 use netpoll::sys::process::*;
+use netpoll::sys::sandbox::*;
 use netpoll::sys::signal::*;
 use netpoll::sys::socket::*;
 use netpoll::sys::sockopt::*;
@@ -75,6 +78,9 @@ fn control() -> &'static mut [u8] {
 
 /// `bufs` of a message to send.
 static IOV: [IoSlice<'static>; 2] = [IoSlice::new(b"hello"), IoSlice::new(b"")];
+
+/// A filter of system calls.
+static FILTER: [SockFilter; 2] = [SockFilter::load(Load::Nr), SockFilter::ALLOW];
 
 fn word() -> &'static AtomicU32 {
     // SAFETY: as in `all`, and aligned.
@@ -244,6 +250,15 @@ fn memory_and_time() -> Vec<Case> {
         case("prctl_set_timerslack", __NR_prctl, vec![k(PR_SET_TIMERSLACK), Is(1 << 40)], || prctl_set_timerslack(1 << 40)),
         case("prctl_set_name", __NR_prctl, vec![k(PR_SET_NAME), text(c"worker")], || prctl_set_name(c"worker")),
         case("prctl_set_no_new_privs", __NR_prctl, vec![k(PR_SET_NO_NEW_PRIVS), Is(1), Is(0), Is(0), Is(0)], prctl_set_no_new_privs),
+
+        case("seccomp_set_mode_filter", __NR_seccomp, vec![k(SECCOMP_SET_MODE_FILTER), k(SECCOMP_FILTER_FLAG_TSYNC), Parts(vec![(0, vec![2, 0]), (8, (FILTER.as_ptr() as u64).to_ne_bytes().to_vec())])],
+            || seccomp_set_mode_filter(SeccompFlags::TSYNC, &FILTER)),
+        case("landlock_version", __NR_landlock_create_ruleset, vec![Is(0), Is(0), k(LANDLOCK_CREATE_RULESET_VERSION)], landlock_version),
+        case("landlock_create_ruleset", __NR_landlock_create_ruleset, vec![words([0x3fff, 3]), Is(16), Is(0)],
+            || landlock_create_ruleset(&RulesetAttr { fs: AccessFs::V1 | AccessFs::REFER, net: AccessNet::all() })),
+        case("landlock_add_path_beneath", __NR_landlock_add_rule, vec![int(-7), Is(1), half_words([12, 0, -8i32 as u32]), Is(0)],
+            || landlock_add_path_beneath(-7, AccessFs::READ_FILE | AccessFs::READ_DIR, -8)),
+        case("landlock_restrict_self", __NR_landlock_restrict_self, vec![int(-7), Is(0)], || landlock_restrict_self(-7)),
 
         case("rt_sigaction", __NR_rt_sigaction, vec![k(SIGUSR1), words(on_sigusr1()), Somewhere, Is(8)],
             || unsafe { rt_sigaction(signal::SIGUSR1, Some(&Sigaction::handler(handler, restorer, SaFlags::ONSTACK, SigSet::EMPTY.with(signal::SIGTERM)))) }),

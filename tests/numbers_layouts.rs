@@ -91,6 +91,7 @@ numbers! {
     RT_SIGRETURN __NR_rt_sigreturn SYS_rt_sigreturn
     SCHED_GETAFFINITY __NR_sched_getaffinity SYS_sched_getaffinity
     SCHED_YIELD __NR_sched_yield SYS_sched_yield
+    SECCOMP __NR_seccomp SYS_seccomp
     SENDFILE __NR_sendfile SYS_sendfile
     SENDMMSG __NR_sendmmsg SYS_sendmmsg
     SENDMSG __NR_sendmsg SYS_sendmsg

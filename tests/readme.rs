@@ -162,6 +162,19 @@ fn freestanding_package_runs_in_every_profile() {
     }
 }
 
+/// "`-static-pie` instead of `-static` makes a program that relocates itself."
+#[test]
+fn freestanding_package_runs_as_a_static_pie() {
+    let package = write("echo", "echo-pie", |name, block| match name {
+        "src/main.rs" => replaced(&block, "127.0.0.1:9000", "127.0.0.1:0"),
+        "build.rs" => replaced(&block, "\"-static\"", "\"-static-pie\""),
+        _ => block.replace("\"echo\"", "\"echo-pie\""),
+    });
+    for profile in PROFILES {
+        assert_echoes(&build(&package, "echo-pie", profile));
+    }
+}
+
 /// The tour has the manifest and link arguments of `echo`, too.
 #[test]
 fn tour_runs_on_one_thread_and_several() {
@@ -197,6 +210,25 @@ fn alloc_links_in_every_profile() {
 #[test]
 fn embedder_takes_turns() {
     let output = cargo(&write("embedder", "embedder", |_, block| block), &["run"]);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "b 3\na 2\nb 1\n");
+}
+
+/// With all features, the runtime's too, beside std and dependencies that use it.
+#[test]
+fn embedder_takes_turns_beside_all_features() {
+    let package = write("embedder", "embedder-all", |name, block| match name {
+        "Cargo.toml" => {
+            replaced(&block, "default-features = false", "features = [\"alloc\", \"httpd\"]")
+                + &format!("libc = \"0.2\"\nwitness = {{ path = {:?} }}\n", Path::new(ROOT).join("witness"))
+        }
+        // Itself in a traced child: what it makes of calls is seen by a crate on std beside it.
+        _ => {
+            replaced(&block, "fn main() -> Result<(), Error> {", "fn run_all() -> Result<(), Error> {")
+                + "fn main() {\n    let trace = witness::closure(|| run_all().unwrap()).unwrap();\n    \
+               trace.assert_arg(\"epoll_pwait\", 4, 0);\n    trace.assert_never(\"clone\");\n}\n"
+        }
+    });
+    let output = cargo(&package, &["run"]);
     assert_eq!(String::from_utf8_lossy(&output.stdout), "b 3\na 2\nb 1\n");
 }
 

@@ -7,6 +7,7 @@ mod env;
 #[cfg(feature = "alloc")]
 mod heap;
 mod print;
+mod sandbox;
 mod start;
 mod vdso;
 
@@ -16,6 +17,7 @@ pub use env::{Args, Auxv, Env, Vars};
 #[cfg(feature = "alloc")]
 pub use heap::Heap;
 pub use print::{__print, __print_str, Line, flush_stdout};
+pub use sandbox::{landlock, seccomp};
 pub use start::{__panic, __start};
 
 /// Exit status of a program that panicked, as in std.

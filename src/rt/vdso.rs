@@ -62,7 +62,7 @@ fn loaded_len(headers: &[u8]) -> Option<usize> {
 }
 
 /// The offset of the function `name` (with its 0), a defined symbol of the dynamic symbol table.
-fn symbol(bytes: &[u8], name: &[u8]) -> Option<usize> {
+pub(super) fn symbol(bytes: &[u8], name: &[u8]) -> Option<usize> {
     let (_, _, base) = segment(bytes, PT_LOAD)?;
     let (dynamic, dynamic_len, _) = segment(bytes, PT_DYNAMIC)?;
     let dynamic = bytes.get(dynamic..dynamic.checked_add(dynamic_len)?)?;

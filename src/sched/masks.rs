@@ -7,6 +7,8 @@
 //! which is why it may answer before it returns. A new thread inherits its maker's mask; it is made under
 //! the lock, hence while no change is under way.
 //!
+//! In the same way every thread can be made to run something ([`on_every_thread`]).
+//!
 //! That holds as long as the handler never interrupts another one, which at its own return would put its
 //! own, older context in force: the others block it ([`HANDLERS_BLOCK`]), but for that of SIGSEGV, behind
 //! which the program ends.
@@ -26,8 +28,8 @@ use crate::sys::signal::{
     tgkill,
 };
 use core::ffi::c_void;
-use core::iter;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use core::{iter, ptr};
 
 /// Asks a thread to change its mask. Linux never raises it by itself, and as a standard signal it needs no
 /// room in the queue of pending ones, so that sending it cannot fail.
@@ -50,6 +52,8 @@ static THREADS: Mutex<Threads> = Mutex::new(Threads { newest: None, changes: 0 }
 static NUMBER: AtomicU32 = AtomicU32::new(0);
 static BLOCK: AtomicU64 = AtomicU64::new(0);
 static UNBLOCK: AtomicU64 = AtomicU64::new(0);
+/// What each thread runs besides, a `fn()`; null for nothing.
+static RUN: AtomicPtr<()> = AtomicPtr::new(ptr::null_mut());
 
 /// Starts the thread of `m` by `start`. It may have been this program's parent that blocks everything: what
 /// the runtime interrupts its threads by is unblocked before the first of them inherits the mask.
@@ -75,6 +79,19 @@ fn unblock_ours() {
 /// Those of rt_sigaction(2) and tgkill(2), which only a filter of system calls refuses. Nothing is changed
 /// then: a filter looks at the call, so that what it lets pass for one thread it does for all.
 pub(crate) fn change(block: SigSet, unblock: SigSet) -> Result<SigSet, Errno> {
+    ask_all(block, unblock, None)
+}
+
+/// Runs `f` on every thread, and returns when all have. Those that are made later have inherited from one that has.
+/// `f` must be async-signal-safe: it takes no lock, and makes system calls at most.
+///
+/// # Errors
+/// As [`change`].
+pub(crate) fn on_every_thread(f: fn()) -> Result<(), Errno> {
+    ask_all(SigSet::EMPTY, SigSet::EMPTY, Some(f)).map(drop)
+}
+
+fn ask_all(block: SigSet, unblock: SigSet, run: Option<fn()>) -> Result<SigSet, Errno> {
     let mut threads = THREADS.lock(); // and the task stays on this thread until it is unlocked
     let flags = SaFlags::SIGINFO | SaFlags::ONSTACK | SaFlags::RESTART;
     let action = Sigaction::handler(on_change, arch::rt_sigreturn, flags, SigSet::ALL);
@@ -84,13 +101,13 @@ pub(crate) fn change(block: SigSet, unblock: SigSet) -> Result<SigSet, Errno> {
 
     BLOCK.store(block.bits(), Ordering::Relaxed);
     UNBLOCK.store(unblock.bits(), Ordering::Relaxed);
+    RUN.store(run.map_or(ptr::null_mut(), |f| f as *mut ()), Ordering::Relaxed);
     threads.changes = threads.changes.wrapping_add(1);
     let number = threads.changes;
     NUMBER.store(number, Ordering::Release);
     let (me, pid) = (getm(), getpid());
-    let others = || {
-        iter::successors(threads.newest, |m| m.alllink.get()).chain([&M0]).filter(|m| !core::ptr::eq(*m, me))
-    };
+    let others =
+        || iter::successors(threads.newest, |m| m.alllink.get()).chain([&M0]).filter(|m| !ptr::eq(*m, me));
     for m in others() {
         // Threads never end, and `clone` has stored the number before it returned.
         tgkill(pid, m.tid.load(Ordering::Relaxed), Some(CHANGE))?;
@@ -98,6 +115,7 @@ pub(crate) fn change(block: SigSet, unblock: SigSet) -> Result<SigSet, Errno> {
     me.masked.store(number, Ordering::Relaxed);
     let before = rt_sigprocmask(MaskHow::Block, Some(&block))?;
     rt_sigprocmask(MaskHow::Unblock, Some(&unblock))?;
+    run.into_iter().for_each(|f| f());
     for m in others() {
         loop {
             let masked = m.masked.load(Ordering::Acquire);
@@ -122,6 +140,11 @@ unsafe extern "C" fn on_change(_: i32, _: *mut Siginfo, ucontext: *mut c_void) {
     unsafe {
         let mask = arch::interrupted_mask(ucontext);
         *mask = (*mask | BLOCK.load(Ordering::Relaxed)) & !UNBLOCK.load(Ordering::Relaxed);
+    }
+    let run = RUN.load(Ordering::Relaxed);
+    if !run.is_null() {
+        // SAFETY: `ask_all` stored it, from a value of this type.
+        unsafe { core::mem::transmute::<*mut (), fn()>(run)() };
     }
     m.masked.store(number, Ordering::Release);
     // The word is in memory that is never unmapped: the call cannot fail.

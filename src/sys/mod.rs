@@ -22,6 +22,7 @@ pub mod fs;
 pub mod futex;
 pub mod mm;
 pub mod process;
+pub mod sandbox;
 pub mod signal;
 pub mod sockaddr;
 pub mod socket;

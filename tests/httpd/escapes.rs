@@ -4,8 +4,9 @@ use std::ffi::CString;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
-use std::{fs, io, mem};
+use std::{fs, io};
 
+use crate::refuse::{Refuse, refuse};
 use crate::server::{Server, folder, get, in_child};
 
 const SECRET: &str = "secret of somebody else";
@@ -110,30 +111,14 @@ fn no_path_and_no_link_leads_out() {
     assert!(server.get("/dir/").text().contains("href=\"link\""));
 }
 
-/// Makes `openat2` unknown, as it is before Linux 5.6.
-fn without_openat2() -> io::Result<()> {
-    let statement = |code: u32, k, jt, jf| libc::sock_filter { code: code as u16, jt, jf, k };
-    let number = mem::offset_of!(libc::seccomp_data, nr) as u32;
-    let mut filter = [
-        statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, number, 0, 0),
-        statement(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, libc::SYS_openat2 as u32, 0, 1),
-        statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32, 0, 0),
-        statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ALLOW, 0, 0),
-    ];
-    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
-    // SAFETY: prctl(2) takes numbers, then a program that it copies.
-    let result = unsafe {
-        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-            | libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &program)
-    };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
-}
+/// As before Linux 5.6.
+const NO_OPENAT2: Refuse = Refuse { call: libc::SYS_openat2, argument: None, errno: libc::ENOSYS };
 
 #[test]
 fn without_openat2_no_link_is_followed_at_all() {
     let root = trap("no-openat2");
     fs::write(root.join("sub/index.html"), "index").unwrap();
-    let server = Server::start_with(&root, &[], |command| in_child(command, without_openat2));
+    let server = Server::start_with(&root, &[], |command| refuse(command, NO_OPENAT2));
     assert_no_way_out(&server, &root);
     for (target, status, content) in [
         ("/file", 200, "inside"),

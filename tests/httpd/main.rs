@@ -12,6 +12,8 @@ mod date;
 mod mime;
 #[path = "../../src/bin/httpd/range.rs"]
 mod range;
+#[path = "../support/refuse.rs"]
+mod refuse;
 #[path = "../../src/bin/httpd/request.rs"]
 mod request;
 #[path = "../../src/bin/httpd/status.rs"]
@@ -28,4 +30,5 @@ mod noise;
 mod parts;
 mod process;
 mod refusals;
+mod sandbox;
 mod server;

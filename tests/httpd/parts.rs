@@ -256,12 +256,18 @@ fn args(line: &'static [&'static std::ffi::CStr]) -> Result<Command, &'static st
 
 #[test]
 fn arguments_are_read() {
-    let default =
-        Options { root: c".", addr: c"127.0.0.1:8080", log: false, timeout: Duration::from_secs(30) };
+    let default = Options {
+        root: c".",
+        addr: c"127.0.0.1:8080",
+        log: false,
+        timeout: Duration::from_secs(30),
+        sandbox: false,
+    };
     let serve = |options| Ok(Command::Serve(options));
     assert_eq!(args(&[]), serve(default));
     assert_eq!(args(&[c"[::1]:80"]), serve(Options { addr: c"[::1]:80", ..default }));
     assert_eq!(args(&[c"--log", c"--root", c"/x"]), serve(Options { root: c"/x", log: true, ..default }));
+    assert_eq!(args(&[c"--sandbox"]), serve(Options { sandbox: true, ..default }));
     assert_eq!(
         args(&[c"a:1", c"--timeout", c"2"]),
         serve(Options { addr: c"a:1", timeout: Duration::from_secs(2), ..default })

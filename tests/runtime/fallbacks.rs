@@ -1,48 +1,10 @@
 //! Older kernels, played by a filter that refuses the newer calls.
 
-use crate::harness::{PROFILES, passes, run, scenario};
-use std::os::unix::process::CommandExt;
-use std::process::Command;
+use crate::harness::{PROFILES, passes, program, run, scenario};
+use crate::refuse::{Refuse, refuse};
+use witness::Witness;
 
 const MADV_GUARD_INSTALL: u32 = 102;
-
-/// One test of a classic BPF program: number of the call, one argument's low half if it matters, errno.
-#[derive(Clone, Copy)]
-struct Refuse {
-    call: i64,
-    argument: Option<(u32, u32)>,
-    errno: i32,
-}
-
-/// Makes `command` run as if the kernel did not know a call. (seccomp(2), `SECCOMP_RET_ERRNO`.)
-fn refuse(command: &mut Command, refuse: Refuse) {
-    let instruction = |code: u32, jt, jf, k| libc::sock_filter { code: code as u16, jt, jf, k };
-    let load = |at| instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, at);
-    let unless = |k, skip| instruction(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, skip, k);
-    let answer = |k| instruction(libc::BPF_RET | libc::BPF_K, 0, 0, k);
-    // struct seccomp_data: nr at 0, the arguments, 8 bytes each, from 16 on.
-    let mut filter = vec![load(0)];
-    match refuse.argument {
-        None => filter.push(unless(refuse.call as u32, 1)),
-        Some((index, value)) => {
-            filter.extend([unless(refuse.call as u32, 3), load(16 + 8 * index), unless(value, 1)])
-        }
-    }
-    filter.push(answer(libc::SECCOMP_RET_ERRNO | refuse.errno as u32));
-    filter.push(answer(libc::SECCOMP_RET_ALLOW));
-    // SAFETY: system calls only; the filter lives in the closure.
-    unsafe {
-        command.pre_exec(move || {
-            let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
-            if libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0
-                || libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program) != 0
-            {
-                return Err(std::io::Error::last_os_error());
-            }
-            Ok(())
-        });
-    }
-}
 
 const NO_LIGHT_GUARDS: Refuse = Refuse {
     call: libc::SYS_madvise,
@@ -50,7 +12,11 @@ const NO_LIGHT_GUARDS: Refuse = Refuse {
     errno: libc::EINVAL, // as before Linux 6.13
 };
 
-const NO_PWAIT2: Refuse = Refuse { call: libc::SYS_epoll_pwait2, argument: None, errno: libc::ENOSYS };
+/// As before Linux 5.11, and as filters say that are older than the call.
+const NO_PWAIT2: [Refuse; 2] = [
+    Refuse { call: libc::SYS_epoll_pwait2, argument: None, errno: libc::ENOSYS },
+    Refuse { call: libc::SYS_epoll_pwait2, argument: None, errno: libc::EPERM },
+];
 
 #[test]
 fn without_light_guards_overflow_is_still_named() {
@@ -79,6 +45,39 @@ fn without_light_guards_the_limit_of_mappings_is_an_error() {
 #[test]
 fn without_epoll_pwait2_nothing_is_early() {
     for name in ["sleeps_are_never_early", "read_timeout_fluctuation", "random_deadlines"] {
-        passes(name, |command| refuse(command, NO_PWAIT2));
+        for no_pwait2 in NO_PWAIT2 {
+            passes(name, |command| refuse(command, no_pwait2));
+        }
+    }
+}
+
+/// Names of threads, timer slack, the number of CPUs: what the runtime asks for and can do without.
+#[test]
+fn without_what_is_only_nice_to_have_threads_run() {
+    for call in [libc::SYS_prctl, libc::SYS_sched_getaffinity, libc::SYS_mincore] {
+        for errno in [libc::ENOSYS, libc::EPERM] {
+            passes("seccomp_limits", |command| refuse(command, Refuse { call, argument: None, errno }));
+            passes("sleeps_are_never_early", |command| {
+                refuse(command, Refuse { call, argument: None, errno })
+            });
+        }
+    }
+}
+
+/// There need be no `/proc`, nor any other file; and none of the calls of newer kernels is tried that an older
+/// sandbox would kill for, but those that are done without.
+#[test]
+fn no_file_is_opened_and_no_newer_call_made() {
+    for profile in PROFILES {
+        let mut command = program(profile, "scenario");
+        command.arg("sleeps_are_never_early").env("NETPOLL_THREADS", "4");
+        let trace = Witness::command(command).run().unwrap();
+        for name in ["open", "openat", "openat2", "readlink", "readlinkat", "stat", "newfstatat", "statx"] {
+            trace.assert_never(name);
+        }
+        for name in ["clone3", "rseq", "futex_waitv", "io_uring_setup", "membarrier", "set_robust_list"] {
+            trace.assert_never(name);
+        }
+        assert!(trace.counts()["clone"] >= 3, "{}", trace.table());
     }
 }

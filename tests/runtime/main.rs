@@ -15,6 +15,9 @@ mod kinds;
 mod names;
 mod net;
 mod print;
+#[path = "../support/refuse.rs"]
+mod refuse;
+mod sandbox;
 mod sched;
 mod signals;
 mod syscalls;

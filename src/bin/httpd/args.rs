@@ -4,7 +4,7 @@ use core::ffi::CStr;
 use core::time::Duration;
 
 /// How the program is called.
-pub const USAGE: &str = "usage: httpd [--root DIR] [--log] [--timeout SECONDS] [ADDR]";
+pub const USAGE: &str = "usage: httpd [--root DIR] [--log] [--timeout SECONDS] [--sandbox] [ADDR]";
 
 /// What a client is given to send a head, or to take a part of the answer.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -32,6 +32,8 @@ pub struct Options {
     pub log: bool,
     /// How long a client may take; an idle one twice as long.
     pub timeout: Duration,
+    /// Give up all rights that serving does not need.
+    pub sandbox: bool,
 }
 
 /// Why the command line cannot be understood.
@@ -45,7 +47,8 @@ pub struct Misuse {
 
 /// Reads the arguments, the program's name not among them.
 pub fn parse(mut args: impl Iterator<Item = &'static CStr>) -> Result<Command, Misuse> {
-    let mut options = Options { root: c".", addr: c"127.0.0.1:8080", log: false, timeout: TIMEOUT };
+    let mut options =
+        Options { root: c".", addr: c"127.0.0.1:8080", log: false, timeout: TIMEOUT, sandbox: false };
     let mut addr = None;
     let mut only_operands = false;
     while let Some(argument) = args.next() {
@@ -55,6 +58,7 @@ pub fn parse(mut args: impl Iterator<Item = &'static CStr>) -> Result<Command, M
                 b"--" => only_operands = true,
                 b"--help" | b"-h" => return Ok(Command::Help),
                 b"--log" => options.log = true,
+                b"--sandbox" => options.sandbox = true,
                 b"--root" => match args.next() {
                     Some(dir) => options.root = dir,
                     None => return misuse("a directory must follow"),

@@ -78,6 +78,11 @@ impl Root {
         Ok(root)
     }
 
+    /// The directory's number.
+    pub fn fd(&self) -> RawFd {
+        self.fd
+    }
+
     /// Opens the file or directory at `path` and tells what it is.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! A web server for a folder: `httpd [--root DIR] [--log] [--timeout SECONDS] [ADDR]`.
+//! A web server for a folder: `httpd [--root DIR] [--log] [--timeout SECONDS] [--sandbox] [ADDR]`.
 //!
 //! HTTP/1.1 without libc, std or an allocator: a task for each connection, written as if it were alone.
 //!
@@ -13,6 +13,7 @@
 //! | `request.rs`, `range.rs`, `date.rs`, `text.rs` | reading heads |
 //! | `answer.rs`, `files.rs`, `listing.rs`, `mime.rs` | what is answered with |
 //! | `output.rs`, `status.rs`, `clock.rs` | writing answers |
+//! | `sandbox.rs` | the rights it gives up |
 //! | `ending.rs` | which requests are still to be answered |
 #![no_std]
 #![no_main]
@@ -29,6 +30,7 @@ mod mime;
 mod output;
 mod range;
 mod request;
+mod sandbox;
 mod status;
 mod text;
 mod wire;
@@ -112,6 +114,12 @@ fn open(env: &Env, options: &Options) -> Option<(TcpListener, Site)> {
             return None;
         }
     };
+    if options.sandbox
+        && let Err(errno) = sandbox::enter(root.fd())
+    {
+        eprintln!("httpd: --sandbox: refused by the kernel ({errno})");
+        return None;
+    }
     match listener.local_addr() {
         Ok(addr) => println!("httpd: serving {shown_root} on http://{addr}"),
         Err(error) => eprintln!("httpd: {error}"),

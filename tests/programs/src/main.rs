@@ -25,6 +25,7 @@ mod parallel;
 mod preempted;
 mod print;
 mod rights;
+mod sandbox;
 mod sched;
 mod signals;
 mod spawn;
@@ -73,6 +74,7 @@ const TOPICS: &[&[Scenario]] = &[
     outside::SCENARIOS,
     syscalls::SCENARIOS,
     signals::SCENARIOS,
+    sandbox::SCENARIOS,
 ];
 
 fn main(env: Env) -> i32 {
