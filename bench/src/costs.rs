@@ -55,8 +55,9 @@ pub fn table(peers: &[Peer], effort: &Effort) -> String {
 }
 
 fn calls_a_request(peer: &Peer, connections: usize, requests: usize) -> io::Result<f64> {
-    let calls = calls::count(peer, Mode::Echo, connections, requests)?;
-    Ok(calls.values().sum::<u64>() as f64 / requests as f64)
+    let bursts = requests.div_ceil(connections);
+    let calls = calls::count(peer, Mode::Echo, connections, bursts)?;
+    Ok(calls.values().sum::<u64>() as f64 / (bursts * connections) as f64)
 }
 
 /// Anonymous memory of the process for each connection that waits, after it has had one answer. What the

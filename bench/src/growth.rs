@@ -25,8 +25,8 @@ const MICROS: [(&str, &str); 3] = [
     ("alive", "a task, that many alive"),
 ];
 
-/// Exchanges by which the cost of a request is measured.
-const REQUESTS: usize = 20_000;
+/// Rounds at most for a request: the connections take long to open.
+const ROUNDS: usize = 3;
 
 pub fn run(report: &mut Report, peers: &[Peer], options: &Options, descriptors: usize) -> io::Result<()> {
     let counts: Vec<usize> =
@@ -84,13 +84,13 @@ fn points(counts: &[usize], cost: impl Fn(usize) -> io::Result<f64>) -> Vec<(f64
 /// wait brings one event, however many connections there are.
 fn request(peer: &Peer, connections: usize, effort: &Effort) -> io::Result<f64> {
     let mut costs = Vec::new();
-    for _ in 0..effort.rounds.min(3) {
+    for _ in 0..effort.rounds.min(ROUNDS) {
         let server = peer.start(Mode::Idle)?;
         let mut client = Client::connect(server.port, Mode::Idle, connections)?;
-        client.take_turns(REQUESTS / 10)?;
+        client.take_turns(effort.warm_up)?;
         let before = os::cpu_time(server.pid())?;
-        client.take_turns(REQUESTS)?;
-        costs.push((os::cpu_time(server.pid())? - before) as f64 / REQUESTS as f64);
+        let requests = client.take_turns(effort.window)?;
+        costs.push((os::cpu_time(server.pid())? - before) as f64 / requests as f64);
     }
     Ok(median(costs))
 }

@@ -18,7 +18,7 @@ use std::time::Duration;
 const MESSAGE: usize = 64;
 
 /// Connections that are opened before the first of them is used: no backlog is shorter.
-const AT_ONCE: usize = 32;
+const AT_ONCE: usize = 100;
 
 /// Connections from one address: there are 28,000 ports by default.
 const FROM_ONE_ADDRESS: usize = 20_000;
@@ -131,49 +131,25 @@ impl Client {
         Ok(())
     }
 
-    /// Makes so many exchanges, one at a time, the connections in turns.
-    pub fn take_turns(&mut self, exchanges: usize) -> io::Result<()> {
-        let count = self.connections.len();
-        for turn in 0..exchanges {
-            let connection = &mut self.connections[turn % count];
-            let sent = os::now();
-            connection.send(&self.exchange, sent)?;
-            while !connection.receive(&self.exchange)? {
-                if os::now() - sent > ANSWER_LIMIT.as_nanos() as u64 {
-                    return Err(ErrorKind::TimedOut.into());
-                }
-            }
+    /// Makes exchanges one at a time, the connections in turns, for so long; returns how many.
+    pub fn take_turns(&mut self, time: Duration) -> io::Result<usize> {
+        let (count, end) = (self.connections.len(), os::now() + time.as_nanos() as u64);
+        let mut turns = 0;
+        while os::now() < end {
+            let connection = &mut self.connections[turns % count];
+            turns += 1;
+            connection.send(&self.exchange, 0)?;
+            connection.receive_all(&self.exchange)?;
         }
-        Ok(())
+        Ok(turns)
     }
 
-    /// Makes exactly so many exchanges in a closed loop.
-    pub fn exchanges(mut self, total: usize) -> io::Result<()> {
-        let mut epoll = Epoll::new()?;
-        for (index, connection) in self.connections.iter().enumerate() {
-            epoll.add(&connection.stream, index)?;
+    /// Sends a request on each connection, and waits for all the answers.
+    pub fn burst(&mut self) -> io::Result<()> {
+        for connection in &mut self.connections {
+            connection.send(&self.exchange, 0)?;
         }
-        let mut sent = total.min(self.connections.len());
-        for connection in &mut self.connections[..sent] {
-            connection.send(&self.exchange, os::now())?;
-        }
-        let (mut answered, mut last) = (0, os::now());
-        while answered < total {
-            for index in epoll.ready()? {
-                let connection = &mut self.connections[index];
-                if connection.receive(&self.exchange)? {
-                    (answered, last) = (answered + 1, os::now());
-                    if sent < total {
-                        connection.send(&self.exchange, last)?;
-                        sent += 1;
-                    }
-                }
-            }
-            if os::now() - last > ANSWER_LIMIT.as_nanos() as u64 {
-                return Err(ErrorKind::TimedOut.into());
-            }
-        }
-        Ok(())
+        self.connections.iter_mut().try_for_each(|connection| connection.receive_all(&self.exchange))
     }
 
     /// Loads `server`, and measures from `warm_up` on for the time of `window`.
@@ -343,6 +319,17 @@ impl Connection {
         // As small as a request is, the socket has room for it: nothing else is in it.
         let sent = self.stream.write(&exchange.request)?;
         if sent == exchange.request.len() { Ok(()) } else { Err(io::Error::other("a request was cut")) }
+    }
+
+    /// Reads without a sleep until the answer is here as a whole.
+    fn receive_all(&mut self, exchange: &Exchange) -> io::Result<()> {
+        let end = os::now() + ANSWER_LIMIT.as_nanos() as u64;
+        while !self.receive(exchange)? {
+            if os::now() > end {
+                return Err(ErrorKind::TimedOut.into());
+            }
+        }
+        Ok(())
     }
 
     /// Reads once; whether the answer is here as a whole.

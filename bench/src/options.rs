@@ -87,7 +87,7 @@ impl Options {
         Options {
             parts: Vec::new(),
             effort: Effort { rounds: 7, warm_up: Duration::from_millis(200), window: Duration::from_secs(1) },
-            costs: costs::Effort { requests: 20_000, idle: 10_000, starts: 41 },
+            costs: costs::Effort { requests: 2_000, idle: 10_000, starts: 41 },
             connections: vec![1, 16, 128, 1024, 10_000],
             rates: vec![20_000.0, 60_000.0],
             largest: 100_000,
@@ -104,7 +104,7 @@ impl Options {
                 warm_up: Duration::from_millis(50),
                 window: Duration::from_millis(250),
             },
-            costs: costs::Effort { requests: 2_000, idle: 1_000, starts: 9 },
+            costs: costs::Effort { requests: 500, idle: 2_000, starts: 9 },
             connections: vec![1, 16, 128],
             rates: vec![20_000.0],
             largest: 10_000,
