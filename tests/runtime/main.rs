@@ -3,6 +3,8 @@
 
 #[path = "../support/activation.rs"]
 mod activation;
+#[path = "../support/calls.rs"]
+mod calls;
 #[macro_use]
 mod harness;
 mod conn;
