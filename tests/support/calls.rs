@@ -40,7 +40,7 @@ impl Shared {
 
 /// The calls of the server `command` while `client` talks to it, from [`Shared::count`] on until it waits when the
 /// client has returned. What the client returns lives as long as the server.
-pub fn count<T>(mut command: Command, client: impl FnOnce(ChildStdout, &Shared) -> T + Send) -> Calls {
+pub fn count<T: Send>(mut command: Command, client: impl FnOnce(ChildStdout, &Shared) -> T + Send) -> Calls {
     // One thread runs all tasks, and it is the one that is traced.
     command.env_clear().env("NETPOLL_THREADS", "1").stdin(Stdio::null()).stdout(Stdio::piped());
     // SAFETY: one system call.
@@ -57,8 +57,9 @@ pub fn count<T>(mut command: Command, client: impl FnOnce(ChildStdout, &Shared) 
         scope.spawn(move || {
             // Also if the client fails: the tracer waits for the server's end.
             let _end = End(pid);
-            let _kept = client(stdout, shared);
+            let kept = client(stdout, shared);
             shared.until_it_waits();
+            kept // dropped behind `_end`
         });
         // Only the thread that started the server may trace it.
         let calls = trace(pid, shared);
