@@ -43,6 +43,9 @@ pub fn run(report: &mut Report, peers: &[Peer], options: &Options, descriptors: 
     }
     for name in [NETPOLL, peers::FLOOR] {
         let Some(peer) = peers.iter().find(|peer| peer.name == name) else { continue };
+        if options.largest + OTHERS > descriptors {
+            eprintln!("growth: {descriptors} descriptors are allowed, so there are not more connections");
+        }
         let allowed: Vec<usize> =
             counts.iter().copied().filter(|count| count + OTHERS <= descriptors).collect();
         let what = format!("a request, that many connections, {name}");
