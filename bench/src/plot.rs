@@ -174,7 +174,8 @@ mod tests {
 
     #[test]
     fn a_name_is_escaped_and_an_empty_line_left_out() {
-        let lines = vec![("a<b".to_owned(), vec![(1.0, 1.0), (10.0, 2.0)]), ("absent".to_owned(), Vec::new())];
+        let lines =
+            vec![("a<b".to_owned(), vec![(1.0, 1.0), (10.0, 2.0)]), ("absent".to_owned(), Vec::new())];
         let (x, y) = (Axis::new("x", Scale::Log), Axis::new("y", Scale::Linear));
         let svg = Plot { title: "t".to_owned(), x, y, lines }.render();
         assert!(svg.contains("a&lt;b") && !svg.contains("absent"));
