@@ -194,7 +194,7 @@ pub(super) fn globrunqget(p: &P) -> Option<Gp> {
         .min(SLOTS - p.runq.len());
     let first = idle.take_g()?;
     for _ in 1..share {
-        let Some(g) = idle.take_g() else { break };
+        let Some(g) = idle.take_quick() else { break };
         let put = p.runq.put(g.into_word());
         debug_assert!(put, "there was room, and only the owner fills it");
     }

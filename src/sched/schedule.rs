@@ -20,8 +20,8 @@ use super::p::P;
 use super::proc::{globrunqget, runqput_tail, wakep};
 use super::stack;
 use super::state::{
-    DEADLOCK_STATUS, Idle, SCHED, START_STATUS, allp, any_poller, monitor, poller, polls, take_idle_p,
-    threads, wake_poller,
+    DEADLOCK_STATUS, Idle, SCHED, START_STATUS, all_compute, allp, any_poller, monitor, poller, polls,
+    take_idle_p, threads, wake_poller,
 };
 use super::{life, overflow, sysmon, task};
 use crate::arch::switch;
@@ -96,7 +96,7 @@ fn find_runnable(m: &'static M) -> Gp {
         {
             return g;
         }
-        if let Some(g) = p.runqget().or_else(|| globrunqget(p)) {
+        if let Some(g) = p.runqget().or_else(|| poll_first(p)).or_else(|| globrunqget(p)) {
             return g;
         }
         let stolen = threads().and_then(|threads| (threads.steal)(m, p));
@@ -113,6 +113,17 @@ fn find_runnable(m: &'static M) -> Gp {
             stopm(m);
         }
     }
+}
+
+/// Tasks that were interrupted compute: they come behind what a poll wakes, and not beside it in the ring, where
+/// each would be in others' way for its whole turn.
+#[inline]
+fn poll_first(p: &P) -> Option<Gp> {
+    if !all_compute() || poll_now() != Some(true) {
+        return None;
+    }
+    wakep();
+    p.runqget()
 }
 
 /// Now and then: the poller's tasks and a share of the global queue's go behind its own.

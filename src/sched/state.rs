@@ -34,6 +34,8 @@ pub(super) struct Monitor {
     pub start: fn(),
     /// Ends its sleep.
     pub wake: fn(),
+    /// A task that was interrupted.
+    pub take_computing: fn(&mut Idle) -> Option<Gp>,
 }
 
 /// What only several threads need: see [`set_threads`].
@@ -76,6 +78,8 @@ pub(super) struct Sched {
     /// Dead tasks that Ps had too many of, in programs of several threads (Go: `sched.gFree`).
     pub gfree: Mutex<List<Gp>>,
     pub page: AtomicUsize,
+    /// How many of those in the queue of all were interrupted.
+    pub computing: AtomicUsize,
 }
 
 /// Threads and Ps without work, and the queue of all.
@@ -88,6 +92,8 @@ pub(super) struct Idle {
     pub runq: GQueue,
     /// Runnable tasks that would have to begin, and for which there is no stack.
     pub stackless: List<Gp>,
+    /// Tasks that were interrupted, for they compute: the last of the queue of all.
+    pub computing: GQueue,
 }
 
 /// The parts that a program may do without. Not in [`SCHED`]: where nothing is ever stored in one of these, the
@@ -104,10 +110,12 @@ pub(super) static SCHED: Sched = Sched {
         nm: 0,
         ps: None,
         runq: GQueue::new(),
+        computing: GQueue::new(),
         stackless: List::new(),
     }),
     runq_size: AtomicUsize::new(0),
     urgent: AtomicUsize::new(0),
+    computing: AtomicUsize::new(0),
     search: Search::new(),
     role: Role::new(),
     polling_now: AtomicBool::new(false),
@@ -146,7 +154,28 @@ impl Idle {
         SCHED.runq_size.store(SCHED.runq_size.load(Ordering::Relaxed) + n, Ordering::SeqCst);
     }
 
+    pub fn put_computing(&mut self, g: Gp) {
+        self.computing.push_back(g);
+        SCHED.computing.store(SCHED.computing.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        SCHED.runq_size.store(SCHED.runq_size.load(Ordering::Relaxed) + 1, Ordering::SeqCst);
+    }
+
+    pub fn take_computing(&mut self) -> Option<Gp> {
+        let g = self.computing.pop_front()?;
+        SCHED.computing.store(SCHED.computing.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
+        SCHED.runq_size.store(SCHED.runq_size.load(Ordering::Relaxed) - 1, Ordering::SeqCst);
+        Some(g)
+    }
+
+    /// The first; one that computes only if there are no others.
+    #[inline(always)] // without a monitor it is the other
     pub fn take_g(&mut self) -> Option<Gp> {
+        self.take_quick().or_else(|| (monitor()?.take_computing)(self))
+    }
+
+    /// The first that does not compute, as far as is known.
+    #[inline(never)]
+    pub fn take_quick(&mut self) -> Option<Gp> {
         let g = self.runq.pop_front()?;
         SCHED.urgent.store(SCHED.urgent.load(Ordering::Relaxed).saturating_sub(1), Ordering::Relaxed);
         SCHED.runq_size.store(SCHED.runq_size.load(Ordering::Relaxed) - 1, Ordering::SeqCst);
@@ -163,6 +192,13 @@ pub(super) fn allp() -> &'static [P] {
             SCHED.nprocs.load(Ordering::Relaxed) as usize,
         )
     }
+}
+
+/// Whether the queue of all has only tasks that compute, and some of these.
+#[inline]
+pub(super) fn all_compute() -> bool {
+    let computing = || SCHED.computing.load(Ordering::Relaxed);
+    monitor().is_some() && computing() != 0 && computing() == SCHED.runq_size.load(Ordering::Relaxed)
 }
 
 /// Bytes of a page, as the kernel told.

@@ -10,11 +10,11 @@ use super::dump::{count, on_quit};
 use super::g::{Gp, Status};
 use super::m::{After, M, acquirem, getm};
 use super::masks::HANDLERS_BLOCK;
-use super::proc::{globrunqput, mcall, running_on, wakep};
+use super::proc::{mcall, running_on, wakep};
 use super::retake::{Pace, SHORT, retake};
 use super::schedule;
 use super::stack::Class;
-use super::state::{self, Monitor, SCHED};
+use super::state::{self, Idle, Monitor, SCHED};
 use crate::arch;
 use crate::rt::clock::nanotime;
 use crate::sys::futex::{Scope, futex_wait, futex_wake};
@@ -55,7 +55,7 @@ pub(super) fn coarse_now() -> i64 {
 }
 
 /// For programs that have a monitor.
-pub(super) static MONITOR: Monitor = Monitor { start, wake };
+pub(super) static MONITOR: Monitor = Monitor { start, wake, take_computing: Idle::take_computing };
 
 /// Starts the monitor, once. If there is no thread to be had, tasks are not preempted, and the next call
 /// tries again.
@@ -162,6 +162,8 @@ fn preempt_long(pid: i32, now: i64, slice: i64) {
     for p in state::allp() {
         // SAFETY: null or an M, which lives for ever.
         let Some(m) = (unsafe { p.owner.running().as_ref() }) else { continue };
+        // What waits behind it in its own queue mostly is quick: it is not known to compute.
+        let slice = if p.runq.is_empty() { slice } else { IO_SLICE };
         if now - p.seen.since() >= slice {
             // ESRCH: the thread is not there yet or any more; nothing to preempt then.
             let _ = tgkill(pid, m.tid.load(Ordering::Relaxed), Some(SIGURG));
@@ -194,7 +196,7 @@ extern "C" fn preempted() {
         if let Some(p) = getm().p.get() {
             count(&p.counts.preemptions);
         }
-        globrunqput(g);
+        SCHED.idle.lock().put_computing(g);
         wakep();
         true
     }

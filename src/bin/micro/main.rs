@@ -11,7 +11,12 @@
 //! | `mutex`, `mutexc` | one of four tasks locks and unlocks; `mutexc` yields while it has the lock |
 //! | `timers`, `timersn` | a timer is set and called off; `timersn` beside 10,000 others |
 //! | `pipe` | 64 bytes go to another task and back, over a pair of Unix sockets |
+//! | `armed` | a timer is set, or later called off, while up to N (at most 100,000) are armed |
+//! | `alive` | as `spawnall`, with stacks that are there already |
+//! | `parked` | one of N tasks that wait is woken by a message, and waits again |
 //! | `syscall`, `blocking` | a call that does nothing, within each of them |
+//!
+//! `armed`, `alive` and `parked` go over all N many times; `TOTAL_NS` is what once took.
 //!
 //! Threads: `NETPOLL_THREADS`, as for every program.
 #![no_std]
@@ -55,14 +60,17 @@ fn main(env: Env) -> i32 {
         timing::sleep(n, number(3).unwrap_or(200));
         return 0;
     }
-    let total = if name == "timersn" {
-        Some(timing::timers_among_others(n)) // what comes before is not measured
-    } else {
-        ALL.iter().find(|micro| micro.0 == name).map(|micro| {
+    let total = match name {
+        // What comes before is not measured.
+        "timersn" => Some(timing::timers_among_others(n)),
+        "armed" => Some(timing::armed(n)),
+        "alive" => Some(tasks::alive(n)),
+        "parked" => Some(tasks::parked(n)),
+        _ => ALL.iter().find(|micro| micro.0 == name).map(|micro| {
             let start = Instant::now();
             micro.1(n);
             start.elapsed()
-        })
+        }),
     };
     match total {
         Some(total) => println!("{name} {n} {}", total.as_nanos()),

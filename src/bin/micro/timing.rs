@@ -39,6 +39,31 @@ pub fn timers_among_others(n: usize) -> Duration {
     start.elapsed()
 }
 
+/// Timers that `armed` keeps at most.
+const MOST: usize = 100_000;
+
+/// Timers that `armed` sets and calls off at least.
+const TIMERS: usize = 200_000;
+
+/// Sets `n` timers to times in no order, then calls them off, again and again. Returns what half of a round took: one step
+/// for each timer.
+pub fn armed(n: usize) -> Duration {
+    static ARMED: Mutex<[Option<Timer>; MOST]> = Mutex::new([const { None }; MOST]);
+    let mut armed = ARMED.lock();
+    let armed = &mut armed[..n.clamp(1, MOST)];
+    let mut round = || {
+        for (i, timer) in armed.iter_mut().enumerate() {
+            *timer = Some(Timer::after(MINUTE + ms(i * 7919 % MOST)));
+        }
+        armed.fill_with(|| None);
+    };
+    round(); // the memory's first use
+    let rounds = TIMERS.div_ceil(n.max(1)).max(2);
+    let start = Instant::now();
+    (0..rounds).for_each(|_| round());
+    start.elapsed() / (2 * rounds) as u32
+}
+
 /// Prints how long `count` sleeps of `micros` took, one after the other.
 pub fn sleep(micros: usize, count: usize) {
     static TOOK: Mutex<[u64; SLEEPS]> = Mutex::new([0; SLEEPS]);

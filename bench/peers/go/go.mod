@@ -1,0 +1,3 @@
+module netpoll/bench/peers/go
+
+go 1.21

@@ -1,0 +1,285 @@
+//! What a request may cost, in counts that do not depend on the machine: instructions in user space, by
+//! valgrind, and system calls, by a tracer. `budget.toml` has the limits.
+//!
+//! - **alone**: one connection with one request in flight. Each is a read, a write, and the whole way into a wait and
+//!   out of it; a run is like the other to the instruction.
+//! - **crowd**: all of 16 connections have a request when the server looks, for it was stopped (SIGSTOP) while they were
+//!   sent. So one wait is shared by 16, and what is left is what a request costs by itself.
+//!
+//! What a loaded server finds is in between, and depends on the machine: `bench/` measures that.
+
+#[path = "support/calls.rs"]
+mod calls;
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+use std::{env, fs, thread};
+
+/// Connections of a crowd.
+const CROWD: usize = 16;
+
+/// What may be spent beyond the budget before it must be changed.
+const TOLERANCE: f64 = 1.03;
+
+/// A program under valgrind takes half a second to start.
+const LIMIT: Duration = Duration::from_secs(30);
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+/// A server's mode, a request, and the length of the answer.
+struct Exchange {
+    mode: &'static str,
+    request: &'static [u8],
+    answer: usize,
+}
+
+const ECHO: Exchange = Exchange { mode: "echo", request: &[b'x'; 64], answer: 64 };
+
+const HTTP: Exchange = Exchange {
+    mode: "http",
+    request: b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: netpoll-bench\r\nAccept: */*\r\n\r\n",
+    answer: 78,
+};
+
+/// The lines `name = value` of `budget.toml`, the values without quotes.
+fn budget() -> BTreeMap<&'static str, &'static str> {
+    let lines = include_str!("budget.toml").lines();
+    let entries = lines.filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once(" = "));
+    entries.map(|(name, value)| (name, value.trim_matches('"'))).collect()
+}
+
+/// Fails if `count` is above the budget `name`; says so if it is far below.
+#[track_caller]
+fn assert_within(name: &str, count: f64) {
+    let limit: f64 = budget()[name].parse().expect("a number");
+    println!("{name} = {count:.2}, budget {limit}");
+    assert!(
+        count <= limit * TOLERANCE,
+        "{name} = {count:.2} a request, {:.1} % above tests/budget.toml",
+        (count / limit - 1.0) * 100.0
+    );
+    if count * TOLERANCE < limit {
+        println!("{name}: the budget can be lowered to {count:.2}");
+    }
+}
+
+/// `srv` in profile `release`: the tests themselves are built in `dev`, as a rule.
+fn server() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("budget");
+        let status = Command::new(env::var_os("CARGO").unwrap_or_else(|| env!("CARGO").into()))
+            .args(["build", "--quiet", "--offline", "--release", "--bin", "srv", "--target-dir"])
+            .arg(&target)
+            // What the tests themselves are built with is none of the program's business.
+            .env_remove("RUSTFLAGS")
+            .env_remove("CARGO_ENCODED_RUSTFLAGS")
+            .current_dir(ROOT)
+            .status();
+        assert!(status.unwrap().success());
+        target.join("release/srv")
+    })
+}
+
+/// A port that nobody has at the moment.
+fn free_port() -> u16 {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+}
+
+/// Connects as soon as the server accepts.
+fn connect(port: u16) -> TcpStream {
+    let start = Instant::now();
+    loop {
+        match TcpStream::connect((Ipv4Addr::LOCALHOST, port)) {
+            Ok(stream) => {
+                stream.set_nodelay(true).unwrap();
+                stream.set_read_timeout(Some(LIMIT)).unwrap();
+                return stream;
+            }
+            Err(error) => assert!(start.elapsed() < LIMIT, "{error}"),
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+impl Exchange {
+    fn ask(&self, stream: &mut TcpStream) {
+        stream.write_all(self.request).unwrap();
+    }
+
+    fn await_answer(&self, stream: &mut TcpStream) {
+        let mut answer = [0; 128];
+        stream.read_exact(&mut answer[..self.answer]).unwrap();
+    }
+
+    /// One request after the other.
+    fn ping_pong(&self, stream: &mut TcpStream, requests: usize) {
+        for _ in 0..requests {
+            self.ask(stream);
+            self.await_answer(stream);
+        }
+    }
+}
+
+// Instructions
+
+/// The version as in `rustc 1.95.0 (...)`.
+fn rustc() -> String {
+    let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let output = Command::new(rustc).arg("--version").output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.split_whitespace().nth(1).unwrap_or_default().to_owned()
+}
+
+/// Why instructions cannot be compared here.
+fn obstacle() -> Option<String> {
+    let made_with = budget()["rustc"];
+    if rustc() != made_with {
+        return Some(format!("the budget is for rustc {made_with}, this is {}", rustc()));
+    }
+    let valgrind = Command::new("valgrind").arg("--version").stdout(Stdio::null()).status();
+    (!valgrind.is_ok_and(|status| status.success())).then(|| "valgrind is not installed".to_owned())
+}
+
+/// A server under valgrind, which ends with its value.
+struct Running {
+    child: Child,
+    port: u16,
+    /// What valgrind reports at the end.
+    log: PathBuf,
+}
+
+impl Running {
+    /// `name` is no other's that runs at the same time.
+    fn start(exchange: &Exchange, name: &str) -> Running {
+        let port = free_port();
+        let log = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("callgrind-{name}"));
+        let child = Command::new("valgrind")
+            .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+            .arg(format!("--log-file={}", log.display()))
+            .arg(server())
+            .args([exchange.mode, &port.to_string()])
+            // A signal of the monitor's would add its handler's.
+            .envs([("NETPOLL_THREADS", "1"), ("NETPOLL_PREEMPTION", "0")])
+            .stdin(Stdio::null())
+            .spawn();
+        Running { child: child.unwrap(), port, log }
+    }
+
+    fn signal(&self, signal: i32) {
+        // SAFETY: takes numbers; the child has not been reaped.
+        unsafe { libc::kill(self.child.id() as i32, signal) };
+    }
+
+    /// Stops all its threads, and returns when they stand.
+    fn stop(&self) {
+        self.signal(libc::SIGSTOP);
+        let start = Instant::now();
+        let tasks = format!("/proc/{}/task", self.child.id());
+        let stands = |task: fs::DirEntry| {
+            let stat = fs::read_to_string(task.path().join("stat")).unwrap();
+            stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with('T'))
+        };
+        while !fs::read_dir(&tasks).unwrap().all(|task| stands(task.unwrap())) {
+            assert!(start.elapsed() < LIMIT, "it does not stop");
+        }
+    }
+
+    /// Ends it; the instructions from its start on.
+    fn end(mut self) -> u64 {
+        self.signal(libc::SIGTERM); // valgrind reports before it ends
+        self.child.wait().unwrap();
+        let report = fs::read_to_string(&self.log).unwrap();
+        let count = report.lines().find_map(|line| line.split_once("Collected : "));
+        count.and_then(|(_, count)| count.trim().parse().ok()).unwrap_or_else(|| panic!("{report}"))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The instructions of a server until it has answered so many requests, one after the other.
+fn alone(exchange: &Exchange, requests: usize) -> u64 {
+    let server = Running::start(exchange, &format!("alone-{}", exchange.mode));
+    exchange.ping_pong(&mut connect(server.port), requests);
+    server.end()
+}
+
+/// The same, always `CROWD` of them at once.
+fn crowd(exchange: &Exchange, requests: usize) -> u64 {
+    let server = Running::start(exchange, &format!("crowd-{}", exchange.mode));
+    let mut streams: Vec<TcpStream> = (0..CROWD).map(|_| connect(server.port)).collect();
+    streams.iter_mut().for_each(|stream| exchange.ping_pong(stream, 1));
+    for _ in 0..requests / CROWD {
+        server.stop();
+        streams.iter_mut().for_each(|stream| exchange.ask(stream));
+        server.signal(libc::SIGCONT);
+        streams.iter_mut().for_each(|stream| exchange.await_answer(stream));
+    }
+    server.end()
+}
+
+/// Compares the slope between two numbers of requests: what comes before and behind them falls out.
+#[track_caller]
+fn assert_instructions_within(exchange: &Exchange) {
+    const FEW: usize = 32 * CROWD;
+    const MANY: usize = 5 * FEW;
+    if let Some(obstacle) = obstacle() {
+        eprintln!("instructions are not compared: {obstacle}");
+        return;
+    }
+    for (name, run) in [("alone", alone as fn(&Exchange, usize) -> u64), ("crowd", crowd)] {
+        let slope = run(exchange, MANY).saturating_sub(run(exchange, FEW));
+        let name = format!("{}.{name}.instructions", exchange.mode);
+        assert_within(&name, slope as f64 / (MANY - FEW) as f64);
+    }
+}
+
+#[test]
+fn echo_stays_within_its_instructions() {
+    assert_instructions_within(&ECHO);
+}
+
+#[test]
+fn http_stays_within_its_instructions() {
+    assert_instructions_within(&HTTP);
+}
+
+// System calls
+
+#[track_caller]
+fn assert_calls_within(exchange: &Exchange) {
+    const REQUESTS: usize = 300;
+    let port = free_port();
+    let mut command = Command::new(server());
+    command.args([exchange.mode, &port.to_string()]);
+    let calls = calls::count(command, |_, shared| {
+        let mut stream = connect(port);
+        exchange.ping_pong(&mut stream, 1);
+        shared.until_it_waits();
+        shared.count();
+        exchange.ping_pong(&mut stream, REQUESTS);
+        stream
+    });
+    let count = calls.values().sum::<usize>() as f64 / REQUESTS as f64;
+    assert_within(&format!("{}.calls", exchange.mode), count);
+}
+
+#[test]
+fn echo_stays_within_its_calls() {
+    assert_calls_within(&ECHO);
+}
+
+#[test]
+fn http_stays_within_its_calls() {
+    assert_calls_within(&HTTP);
+}
