@@ -2,10 +2,11 @@
 
 use std::fmt::Write;
 
-const WIDTH: f64 = 760.0;
+const WIDTH: f64 = 820.0;
 const HEIGHT: f64 = 460.0;
 const LEFT: f64 = 72.0;
-const RIGHT: f64 = 140.0;
+/// The width of a letter, about.
+const LETTER: f64 = 6.4;
 const TOP: f64 = 44.0;
 const BOTTOM: f64 = 56.0;
 
@@ -106,9 +107,12 @@ impl Plot {
         let points = lines.iter().flat_map(|(_, points)| points);
         let x = Span::new(self.x.scale, points.clone().map(|point| point.0));
         let y = Span::new(self.y.scale, points.map(|point| point.1));
-        let at_x = |value: f64| LEFT + x.part(value) * (WIDTH - LEFT - RIGHT);
+        // Room for the names of the lines.
+        let longest = lines.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+        let right = WIDTH - 44.0 - LETTER * longest as f64;
+        let at_x = |value: f64| LEFT + x.part(value) * (right - LEFT);
         let at_y = |value: f64| HEIGHT - BOTTOM - y.part(value) * (HEIGHT - TOP - BOTTOM);
-        let (right, bottom) = (WIDTH - RIGHT, HEIGHT - BOTTOM);
+        let bottom = HEIGHT - BOTTOM;
 
         let mut svg = format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" \
