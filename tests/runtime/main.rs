@@ -16,5 +16,6 @@ mod names;
 mod net;
 mod print;
 mod sched;
+mod serve;
 mod signals;
 mod syscalls;

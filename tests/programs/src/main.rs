@@ -26,6 +26,7 @@ mod preempted;
 mod print;
 mod rights;
 mod sched;
+mod serve;
 mod signals;
 mod spawn;
 mod stacks;
@@ -73,6 +74,7 @@ const TOPICS: &[&[Scenario]] = &[
     outside::SCENARIOS,
     syscalls::SCENARIOS,
     signals::SCENARIOS,
+    serve::SCENARIOS,
 ];
 
 fn main(env: Env) -> i32 {

@@ -166,8 +166,25 @@ fn names_of_peers(_: &[&str]) {
 /// What is refused without asking anybody, and that one's own address is not looked up.
 fn none(_: &[&str]) {
     for text in [
-        "localhost", "", ":", ":1", "a b:1", "a..b:1", ".:1", "localhost:", "localhost:http", "localhost:65536",
-        "1.2.3:1", "1.2.3.4.5:1", "[::1:1", "::1]:1", "[]:1", "[x]:1", "[::1]x:1", "::1:1", "é.test:1",
+        "localhost",
+        "",
+        ":",
+        ":1",
+        "a b:1",
+        "a..b:1",
+        ".:1",
+        "localhost:",
+        "localhost:http",
+        "localhost:65536",
+        "1.2.3:1",
+        "1.2.3.4.5:1",
+        "[::1:1",
+        "::1]:1",
+        "[]:1",
+        "[x]:1",
+        "[::1]x:1",
+        "::1:1",
+        "é.test:1",
     ] {
         assert_eq!(error(TcpStream::connect(text)), Error::InvalidAddress, "{text}");
         assert_eq!(error(lookup_host(text)), Error::InvalidAddress, "{text}");
