@@ -149,8 +149,12 @@ impl Fd {
         let mut pause = BACKOFF_FIRST;
         loop {
             match self.try_accept(kind) {
-                Err(Error::Os(_, Errno::ECONNABORTED)) => {}
-                Err(Error::Os(_, Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM)) => {
+                Err(Error::Os(Call::Accept4, Errno::ECONNABORTED)) => {}
+                // Of `accept4` only: a connection that cannot be registered is lost, which is for the caller to know.
+                Err(Error::Os(
+                    Call::Accept4,
+                    Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM,
+                )) => {
                     sleep_until(nanotime() + pause);
                     pause = (pause * 2).min(BACKOFF_LONGEST);
                     self.check(Mode::Read)?;

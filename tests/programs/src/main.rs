@@ -15,6 +15,7 @@ mod copies;
 mod crowds;
 mod deadlines;
 mod env;
+mod faults;
 mod heap;
 mod inherited;
 mod listener;
@@ -75,6 +76,7 @@ const TOPICS: &[&[Scenario]] = &[
     syscalls::SCENARIOS,
     signals::SCENARIOS,
     serve::SCENARIOS,
+    faults::SCENARIOS,
 ];
 
 fn main(env: Env) -> i32 {
