@@ -73,15 +73,14 @@ fn judge(run: &Run, call: &str, then: Then, errno: Option<i32>) -> Option<String
     (!right).then(|| format!("{told:?}"))
 }
 
-/// Each error of each row at the first call, and at the next ones until `turns`; the row's first error at
-/// the first [`TURNS`] in any case.
-fn all(rows: &[Row], turns: u32) {
+/// Each error of each row, at each of the first calls.
+fn all(rows: &[Row]) {
     let mut wrong = Vec::new();
     for &Row(words, (call, name_of_call), only, then, errnos) in rows {
         for &errno in errnos {
             let spoils = call == libc::SYS_close || call == libc::SYS_connect && errno == libc::EINTR;
             let act = if spoils { Act::Spoil(errno) } else { Act::Refuse(errno) };
-            for first in 1..=if errno == errnos[0] { TURNS } else { turns } {
+            for first in 1..=TURNS {
                 // Whether threads sleep, and polls block, is up to chance.
                 let mut runs = (0..TRIES).map(|_| make(words, Fault { call, only, first, count: 1, act }));
                 let Some(run) = runs.find(|run| run.seen != 0 || run.status != Some(0)) else {
@@ -266,16 +265,9 @@ macro_rules! tables {
         $(
             #[test]
             fn $name() {
-                all($rows, 1);
+                all($rows);
             }
         )*
-
-        /// Each error at each turn: some minutes.
-        #[test]
-        #[ignore = "minutes"]
-        fn every_error_at_every_turn() {
-            $(all($rows, TURNS);)*
-        }
     };
 }
 
