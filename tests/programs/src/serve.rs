@@ -7,6 +7,7 @@ use crate::support::{
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use netpoll::net::unix::SocketAddr as UnixAddr;
 use netpoll::net::{Error, Next, Serve, TcpListener, TcpStream, UnixListener, UnixStream, serve};
@@ -249,9 +250,11 @@ fn other_handle(_: &[&str]) {
 fn other_reader(_: &[&str]) {
     const TURNS: usize = 200;
     let kept: Arc<Mutex<Option<TcpStream>>> = Arc::new(Mutex::new(None));
-    let keeps = kept.clone();
+    let (keeps, first) = (kept.clone(), AtomicBool::new(true));
     let all = server(Serve::new(), move |stream| {
-        keeps.lock().get_or_insert_with(|| stream.try_clone().unwrap());
+        if first.swap(false, Ordering::SeqCst) {
+            *keeps.lock() = Some(stream.try_clone().unwrap());
+        }
         echo(stream)
     });
     let client = TcpStream::connect(all.2).unwrap();
@@ -271,7 +274,6 @@ fn other_reader(_: &[&str]) {
     }
     client.shutdown(netpoll::net::Shutdown::Write).unwrap();
     let theirs = reader.join();
-    drop(kept.lock().take());
     let echoed = receive_all(&client);
     assert_eq!(theirs + echoed, TURNS * 6);
     end(all);
