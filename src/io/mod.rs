@@ -13,7 +13,7 @@ mod poll_fd;
 pub use buffered::{BufReader, BufWriter};
 pub(crate) use copy::sealed;
 pub use copy::{CopyError, CopyFrom, CopyTo, copy, copy_counted, copy_through};
-pub use embedded_io::{BufRead, ErrorKind, ErrorType, Read, Write};
+pub use embedded_io::{BufRead, ErrorKind, ErrorType, Read, ReadReady, Write, WriteReady};
 pub use owned::OwnedFd;
 pub use pipe::{PipeReader, PipeWriter, pipe};
 pub use poll_fd::{PollFd, stderr, stdin, stdout};

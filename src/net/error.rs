@@ -69,12 +69,12 @@ impl Error {
 }
 
 /// The texts of the errors that are none of the kernel's, in their order: see [`sys::word`].
-const TEXTS: &str = "use of a closed connection
+const TEXTS: &str = "use of closed connection
 deadline passed
 not pollable
 in use by another task
-unexpected end of the stream
-nothing was written
+unexpected end of stream
+nothing written
 not an ADDRESS:PORT
 no such host
 no answer from a name server
@@ -149,12 +149,12 @@ mod tests {
     #[test]
     fn errors_have_their_texts() {
         for (error, text) in [
-            (Error::Closed, "use of a closed connection"),
+            (Error::Closed, "use of closed connection"),
             (Error::TimedOut, "deadline passed"),
             (Error::NotPollable, "not pollable"),
-            (Error::Busy, "too many operations at once"),
-            (Error::UnexpectedEof, "unexpected end of the stream"),
-            (Error::WriteZero, "nothing was written"),
+            (Error::Busy, "in use by another task"),
+            (Error::UnexpectedEof, "unexpected end of stream"),
+            (Error::WriteZero, "nothing written"),
             (Error::InvalidAddress, "not an ADDRESS:PORT"),
             (Error::HostNotFound, "no such host"),
             (Error::NoAnswer, "no answer from a name server"),

@@ -5,7 +5,7 @@ mod idle;
 
 use super::Error;
 use super::fdmutex::{FdMutex, Semaphore};
-use super::timeout::{self, Timeouts};
+use super::timeout::Timeouts;
 use crate::blocking;
 use crate::lock::Mutex;
 use crate::poll::{Kernel, Mode, PollDesc, Side, above_stdio};
@@ -125,6 +125,20 @@ impl Locked<'_> {
         Ok(ready)
     }
 
+    /// What [`State::begin`] seldom has to do, or what costs more than a call.
+    #[inline(never)]
+    fn prepare(self) -> Result<Self, Error> {
+        let Locked(state, mode) = self;
+        if let Some(hooks) = state.timeouts.hooks() {
+            (hooks.begin)(state, mode)?;
+        } else if state.exhausted(mode) {
+            state.wait(mode)?;
+        } else {
+            netpoll().reset(state.pd(), mode)?;
+        }
+        Ok(self)
+    }
+
     /// Parks until there is an edge, and uses it up.
     fn wait(&self) -> Result<(), Error> {
         let Locked(state, mode) = *self;
@@ -196,19 +210,15 @@ impl State {
     fn begin(&self, mode: Mode) -> Result<Locked<'_>, Error> {
         self.mutex.lock::<Parking>(mode)?;
         let locked = Locked(self, mode);
-        if self.timeouts.on() {
-            (timeout::hooks().begin)(self, mode)?;
-        } else if self.exhausted(mode) {
-            self.wait(mode)?;
-        } else {
-            netpoll().reset(self.pd(), mode)?;
+        if self.timeouts.on() || self.exhausted(mode) || !netpoll().is_reset(self.pd(), mode) {
+            return locked.prepare();
         }
         Ok(locked)
     }
 
     /// A limit of an earlier call is none of the next one's. The caller holds the direction's lock.
     fn forget_limit(&self, mode: Mode) -> Result<(), Error> {
-        if self.timeouts.on() { (timeout::hooks().forget)(self, mode) } else { Ok(()) }
+        self.timeouts.hooks().map_or(Ok(()), |hooks| (hooks.forget)(self, mode))
     }
 
     /// Whether the last transfer has exhausted the descriptor. The caller holds the direction's lock.
@@ -221,8 +231,8 @@ impl State {
     #[inline(never)] // a park costs more than a call
     fn wait(&self, mode: Mode) -> Result<(), Error> {
         self.exhausted[mode as usize].store(EXHAUSTED, Ordering::Relaxed);
-        if self.timeouts.on() {
-            return (timeout::hooks().wait)(self, mode);
+        if let Some(hooks) = self.timeouts.hooks() {
+            return (hooks.wait)(self, mode);
         }
         Ok(netpoll().wait(self.pd(), mode)?)
     }
@@ -375,6 +385,12 @@ impl Fd {
             locked.wait()?;
         }
         Ok(())
+    }
+
+    /// Whether a transfer in direction `mode` may succeed, or would fail, right now; [`Error::Busy`] while
+    /// another is under way.
+    pub fn is_ready(&self, mode: Mode) -> Result<bool, Error> {
+        self.try_lock(mode)?.look(true)
     }
 
     /// Becomes the one reader or writer, but fails with [`Error::Busy`] where that would wait.

@@ -54,11 +54,13 @@ struct Fields {
     waits: u64,
 }
 
+/// By shifts, which are smaller than a choice of constants.
 const fn fields(mode: Mode) -> Fields {
-    match mode {
-        Mode::Read => Fields { lock: READ_LOCK, wait: READ_WAIT, waits: READ_WAITS },
-        Mode::Write => Fields { lock: WRITE_LOCK, wait: WRITE_WAIT, waits: WRITE_WAITS },
-    }
+    const LOCKS_APART: u32 = WRITE_LOCK.trailing_zeros() - READ_LOCK.trailing_zeros();
+    const WAITS_APART: u32 = WRITE_WAIT.trailing_zeros() - READ_WAIT.trailing_zeros();
+    const _: () = assert!(READ_WAITS << WAITS_APART == WRITE_WAITS);
+    let (lock, wait) = (mode as u32 * LOCKS_APART, mode as u32 * WAITS_APART);
+    Fields { lock: READ_LOCK << lock, wait: READ_WAIT << wait, waits: READ_WAITS << wait }
 }
 
 impl FdMutex {
@@ -102,6 +104,20 @@ impl FdMutex {
     #[inline]
     pub fn lock<S: Semaphore>(&self, mode: Mode) -> Result<(), Refused> {
         let f = fields(mode);
+        let old = self.state.load(Ordering::Relaxed);
+        // Open, free, and with room for one user more: nearly always.
+        if old & (CLOSED | f.lock) == 0 && old & USERS != USERS {
+            let new = old + f.lock + USER;
+            if self.state.compare_exchange(old, new, Ordering::SeqCst, Ordering::Relaxed).is_ok() {
+                return Ok(());
+            }
+        }
+        self.lock_slow::<S>(mode)
+    }
+
+    #[cold]
+    fn lock_slow<S: Semaphore>(&self, mode: Mode) -> Result<(), Refused> {
+        let f = fields(mode);
         loop {
             let old = self.update(|old| {
                 if old & CLOSED != 0 {
@@ -142,16 +158,22 @@ impl FdMutex {
     #[must_use]
     pub fn unlock<S: Semaphore>(&self, mode: Mode) -> bool {
         let f = fields(mode);
-        let step = |old: u64| {
-            debug_assert!(old & f.lock != 0 && old & USERS != 0);
-            let new = (old & !f.lock) - USER;
-            Ok(if old & f.waits == 0 { new } else { new - f.wait })
-        };
-        let Ok(old) = self.update(step) else { return false };
-        if old & f.waits != 0 {
+        let old = self.state.fetch_sub(f.lock + USER, Ordering::SeqCst);
+        debug_assert!(old & f.lock != 0 && old & USERS != 0);
+        old & (f.waits | CLOSED) != 0 && self.unlock_slow::<S>(mode, old - f.lock - USER)
+    }
+
+    /// Takes one that waits off the count, unless a closer has taken all, and wakes it. (Who comes in between,
+    /// behind the unlock, does the same when it leaves: one wake too many, and no harm.) `left`: the word behind
+    /// the unlock.
+    #[cold]
+    fn unlock_slow<S: Semaphore>(&self, mode: Mode, left: u64) -> bool {
+        let f = fields(mode);
+        let one_less = |old| if old & f.waits == 0 { Err(Refused::Closed) } else { Ok(old - f.wait) };
+        if self.update(one_less).is_ok() {
             S::release(self.semaphore(mode));
         }
-        last((old & !f.lock) - USER)
+        last(left)
     }
 
     /// Closes, and becomes a user: whoever waits is sent away, users stay until they leave.

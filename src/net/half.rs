@@ -2,6 +2,7 @@
 
 use super::fd::Fd;
 use super::methods::methods;
+use super::pollable::pollable;
 use super::{Error, Shutdown};
 use crate::sys::{Call, socket};
 
@@ -17,6 +18,11 @@ pub struct WriteHalf {
 
 methods! { ReadHalf: reader, read_deadline, error_type, handle }
 methods! { WriteHalf: writer, write_deadline, error_type, handle }
+
+pollable! {
+    ReadHalf: readable;
+    WriteHalf: writable;
+}
 
 impl WriteHalf {
     /// Ends this direction: the peer reads the end after what was written. Dropping the half does not.

@@ -41,11 +41,12 @@ pub(super) struct Hooks {
 
 static HOOKS: AtomicPtr<Hooks> = AtomicPtr::new(ptr::null_mut());
 
-/// The hooks, for a descriptor whose timeouts are on.
+/// The hooks, which are there for a descriptor whose timeouts are on: `Timeouts::set` stored them first.
+/// (Unchecked the compiler would take them for those it sees stored, and a program that sets none have them.)
 #[inline]
-pub(super) fn hooks() -> &'static Hooks {
-    // SAFETY: `Timeouts::set` stored a static's address before it turned the timeouts on.
-    unsafe { &*HOOKS.load(Ordering::Relaxed) }
+fn hooks() -> Option<&'static Hooks> {
+    // SAFETY: null, or a static's address.
+    unsafe { HOOKS.load(Ordering::Relaxed).as_ref() }
 }
 
 fn side(mode: Mode) -> Side {
@@ -68,6 +69,12 @@ impl Timeouts {
     #[inline]
     pub fn on(&self) -> bool {
         self.on.load(Ordering::Acquire)
+    }
+
+    /// What is to be done besides, if there are any.
+    #[inline]
+    pub fn hooks(&self) -> Option<&'static Hooks> {
+        if self.on() { hooks() } else { None }
     }
 
     pub fn get(&self, mode: Mode) -> Option<Duration> {

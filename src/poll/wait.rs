@@ -8,6 +8,23 @@ use crate::sys::Call;
 use crate::sys::Errno;
 use crate::sys::epoll::{CtlOp, EpollFlags};
 
+/// The flag of this direction's deadline.
+const fn expired(mode: Mode) -> u64 {
+    match mode {
+        Mode::Read => info::READ_EXPIRED,
+        Mode::Write => info::WRITE_EXPIRED,
+    }
+}
+
+/// All flags that make operations in this direction useless.
+const fn hindrances(mode: Mode) -> u64 {
+    let hopeless = match mode {
+        Mode::Read => info::EVENT_ERR,
+        Mode::Write => 0,
+    };
+    info::CLOSING | info::FAILED | expired(mode) | hopeless
+}
+
 impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
     /// What makes operations in direction `mode` useless right now (Go: `netpollcheckerr`): closing
     /// before an expired deadline before a hopeless descriptor, which only readers are told of; a
@@ -17,17 +34,13 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
     /// [`Error::Closing`], [`Error::Timeout`], [`Error::NotPollable`], or the poller's failure.
     #[inline]
     pub fn check(&self, pd: &PollDesc, mode: Mode) -> Result<(), Error> {
-        let (expired, hopeless) = match mode {
-            Mode::Read => (info::READ_EXPIRED, info::EVENT_ERR),
-            Mode::Write => (info::WRITE_EXPIRED, 0),
-        };
         let word = pd.info.load(Ordering::SeqCst);
-        if word & (info::CLOSING | info::FAILED | expired | hopeless) == 0 {
+        if word & hindrances(mode) == 0 {
             return Ok(());
         }
         Err(if word & info::CLOSING != 0 {
             Error::Closing
-        } else if word & expired != 0 {
+        } else if word & expired(mode) != 0 {
             Error::Timeout
         } else if word & info::FAILED != 0 {
             self.failure()
@@ -62,6 +75,13 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
             semaphore.swap(NIL, Ordering::SeqCst);
         }
         Ok(())
+    }
+
+    /// Whether [`Netpoll::reset`] has nothing to report, and nothing to forget.
+    #[inline]
+    pub fn is_reset(&self, pd: &PollDesc, mode: Mode) -> bool {
+        let word = pd.info.load(Ordering::SeqCst);
+        word & hindrances(mode) == 0 && pd.semaphore(mode).load(Ordering::Relaxed) != READY
     }
 
     /// Parks the calling task until there is an edge in direction `mode`, and uses it up (Go:

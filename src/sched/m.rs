@@ -171,21 +171,16 @@ impl M {
             | CloneFlags::SIGHAND
             | CloneFlags::THREAD
             | CloneFlags::SYSVSEM;
-        let flags = share | CloneFlags::SETTLS | CloneFlags::PARENT_SETTID;
+        // The kernel writes the number there before the thread runs, and 0 if it ends, as only a program's own
+        // exit(2) can make it: nobody signals a number that is somebody else's by then.
+        let number = CloneFlags::PARENT_SETTID | CloneFlags::CHILD_CLEARTID;
+        let flags = share | CloneFlags::SETTLS | number;
         let tid = block.tid.as_ptr();
         masks::add_thread(block, || {
             // SAFETY: the stack below the block is the new thread's alone, and is never unmapped: threads
             // sleep when there is nothing to do, and end with the process.
             let ret = unsafe {
-                arch::clone_thread(
-                    flags.bits() as usize,
-                    m.cast(),
-                    tid,
-                    ptr::null_mut(),
-                    m.cast(),
-                    main,
-                    m.cast(),
-                )
+                arch::clone_thread(flags.bits() as usize, m.cast(), tid, tid, m.cast(), main, m.cast())
             };
             crate::sys::result(ret as usize).map(drop)
         })

@@ -20,8 +20,8 @@ use super::p::P;
 use super::proc::{globrunqget, runqput_tail, wakep};
 use super::stack;
 use super::state::{
-    DEADLOCK_STATUS, Idle, SCHED, START_STATUS, allp, monitor, poller, polls, take_idle_p, threads,
-    wake_poller,
+    DEADLOCK_STATUS, Idle, SCHED, START_STATUS, allp, any_poller, monitor, poller, polls, take_idle_p,
+    threads, wake_poller,
 };
 use super::{life, overflow, sysmon, task};
 use crate::arch::switch;
@@ -55,9 +55,7 @@ fn checkdead(idle: &Idle) {
     if SCHED.polling_now.load(Ordering::SeqCst) {
         return;
     }
-    // SAFETY: null or what `set_poller` stored.
-    let poller = unsafe { SCHED.poller.load(Ordering::Acquire).as_ref() };
-    match poller {
+    match any_poller() {
         Some(poller) if (poller.useful)() => {}
         // It waits for what cannot come; it looks again and comes here.
         Some(poller) if polling => (poller.wake)(),

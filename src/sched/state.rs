@@ -69,8 +69,6 @@ pub(super) struct Sched {
     pub polling_now: AtomicBool,
     /// Counts polls, for the monitor (Go: `lastpoll`, which is a time). May miss some.
     pub polls: AtomicU32,
-    pub poller: AtomicPtr<Poller>,
-    pub threads: AtomicPtr<Threads>,
     pub ps: AtomicPtr<P>,
     pub nprocs: AtomicU32,
     /// Of the program's size.
@@ -92,6 +90,12 @@ pub(super) struct Idle {
     pub stackless: List<Gp>,
 }
 
+/// The parts that a program may do without. Not in [`SCHED`]: where nothing is ever stored in one of these, the
+/// compiler knows that it is null.
+static THREADS: AtomicPtr<Threads> = AtomicPtr::new(ptr::null_mut());
+static POLLER: AtomicPtr<Poller> = AtomicPtr::new(ptr::null_mut());
+static MONITOR: AtomicPtr<Monitor> = AtomicPtr::new(ptr::null_mut());
+
 /// All zeros at first, as is every large static here: a program's file then holds nothing of it.
 pub(super) static SCHED: Sched = Sched {
     idle: Mutex::new(Idle {
@@ -108,8 +112,6 @@ pub(super) static SCHED: Sched = Sched {
     role: Role::new(),
     polling_now: AtomicBool::new(false),
     polls: AtomicU32::new(0),
-    poller: AtomicPtr::new(ptr::null_mut()),
-    threads: AtomicPtr::new(ptr::null_mut()),
     ps: AtomicPtr::new(ptr::null_mut()),
     nprocs: AtomicU32::new(0),
     stacks: Class::new(),
@@ -171,24 +173,21 @@ pub(super) fn page() -> usize {
 /// Tells the scheduler, before the first task, how to use several threads. A program of one thread has
 /// none of that in it.
 pub(super) fn set_threads(threads: &'static Threads) {
-    SCHED.threads.store(ptr::from_ref(threads).cast_mut(), Ordering::Relaxed);
+    THREADS.store(ptr::from_ref(threads).cast_mut(), Ordering::Relaxed);
 }
 
 /// `None`: there is one thread.
 #[inline]
 pub(super) fn threads() -> Option<&'static Threads> {
     // SAFETY: null or what `set_threads` stored.
-    unsafe { SCHED.threads.load(Ordering::Relaxed).as_ref() }
+    unsafe { THREADS.load(Ordering::Relaxed).as_ref() }
 }
 
 /// Tells the scheduler how to poll. Before that there is nothing to poll for, and a program that never
 /// waits for a descriptor or a time has no poller in it at all.
 pub(super) fn set_poller(poller: &'static Poller) {
-    SCHED.poller.store(ptr::from_ref(poller).cast_mut(), Ordering::Release);
+    POLLER.store(ptr::from_ref(poller).cast_mut(), Ordering::Release);
 }
-
-/// By itself, not in `SCHED`: where nothing is ever stored, the compiler knows that it is null.
-static MONITOR: AtomicPtr<Monitor> = AtomicPtr::new(ptr::null_mut());
 
 /// Tells the scheduler of the monitor. Without, there is none in the program.
 pub(super) fn set_monitor(monitor: &'static Monitor) {
@@ -200,12 +199,17 @@ pub(super) fn monitor() -> Option<&'static Monitor> {
     unsafe { MONITOR.load(Ordering::Relaxed).as_ref() }
 }
 
+/// The poller, whether it could wake anybody or not.
+#[inline]
+pub(super) fn any_poller() -> Option<&'static Poller> {
+    // SAFETY: null or what `set_poller` stored.
+    unsafe { POLLER.load(Ordering::Acquire).as_ref() }
+}
+
 /// The poller, if it could wake anybody.
 #[inline]
 pub(super) fn poller() -> Option<&'static Poller> {
-    // SAFETY: null or what `set_poller` stored.
-    let poller = unsafe { SCHED.poller.load(Ordering::Acquire).as_ref() };
-    poller.filter(|poller| (poller.useful)())
+    any_poller().filter(|poller| (poller.useful)())
 }
 
 /// Whether a poll could wake somebody, and no thread waits in one.
@@ -240,8 +244,7 @@ pub(super) fn urgent() -> bool {
 /// Ends a poll that blocks, or the next one: its thread takes a P and looks for work.
 #[cold]
 pub(super) fn wake_poller() {
-    // SAFETY: null or what `set_poller` stored.
-    if let Some(poller) = unsafe { SCHED.poller.load(Ordering::Acquire).as_ref() } {
+    if let Some(poller) = any_poller() {
         (poller.wake)();
     }
 }

@@ -132,6 +132,8 @@ unsafe extern "C" fn monitor(_: *mut u8) -> ! {
         let late = hidden && now - last_poll >= IO_SLICE && state::unpolled();
         if late {
             schedule::poll_for_others();
+            // This one is known, and no reason to think at the next look that somebody polls.
+            (polls, last_poll) = (state::polls(), now);
         }
         // As long as they wait, not only at the look that woke them: the task in their way may have
         // been seen for the first time just now.

@@ -21,6 +21,7 @@ scenarios! {
     shutdown_wakes_this_end_too
     send_file
     traits
+    ready_without_waiting
 
     bind_errors
     a_thousand_at_once

@@ -10,7 +10,7 @@
 //! | `chan` | a value goes to another task and back, over two channels without a buffer |
 //! | `mutex`, `mutexc` | one of four tasks locks and unlocks; `mutexc` yields while it has the lock |
 //! | `timers`, `timersn` | a timer is set and called off; `timersn` beside 10,000 others |
-//! | `pipe` | 64 bytes go to another task and back, over two pipes |
+//! | `pipe` | 64 bytes go to another task and back, over a pair of Unix sockets |
 //! | `syscall`, `blocking` | a call that does nothing, within each of them |
 //!
 //! Threads: `NETPOLL_THREADS`, as for every program.

@@ -1,6 +1,6 @@
 //! From one task to another.
 
-use netpoll::io::pipe;
+use netpoll::net::UnixStream;
 use netpoll::sync::{Mutex, channel};
 use netpoll::{scope, yield_now};
 
@@ -55,22 +55,19 @@ pub fn contended_mutex(n: usize) {
 }
 
 pub fn pipes(n: usize) {
-    let there = pipe().expect("a pipe");
-    let back = pipe().expect("a pipe");
-    let (reader, writer) = (there.0, back.1);
-    let (from_back, to_there) = (back.0, there.1);
+    let (near, far) = UnixStream::pair().expect("a pair of sockets");
     scope(|s| {
         drop(s.spawn(move || {
             let mut buf = [0; 4096];
-            while let Ok(len @ 1..) = reader.read(&mut buf) {
-                writer.write_all(&buf[..len]).expect("the other end is there");
+            while let Ok(len @ 1..) = far.read(&mut buf) {
+                far.write_all(&buf[..len]).expect("the other end is there");
             }
         }));
         drop(s.spawn(move || {
             let mut buf = [0; 4096];
             for _ in 0..n {
-                to_there.write_all(&buf[..64]).expect("the other end is there");
-                assert_eq!(from_back.read(&mut buf), Ok(64));
+                near.write_all(&buf[..64]).expect("the other end is there");
+                assert_eq!(near.read(&mut buf), Ok(64));
             }
         }));
     });

@@ -6,12 +6,12 @@
 use super::super::{Error, parse};
 use super::message::{self, Name};
 use super::{Addrs, address};
-use crate::blocking;
 use crate::io::OwnedFd;
 use crate::sys::fd::{OFlags, read};
 use crate::sys::fs::{AT_FDCWD, openat};
 use crate::sys::process::uname;
 use crate::sys::{Call, Errno};
+use crate::syscall;
 use core::ffi::CStr;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::time::Duration;
@@ -22,10 +22,10 @@ const LINE: usize = 1024;
 const SERVERS: usize = 3;
 const SEARCH: usize = 256;
 
-/// Calls `each` with the lines of the file at `path`, without their ends, off the P. One that is not
-/// there, or not to be read, has no lines (which are musl's cases).
+/// Calls `each` with the lines of the file at `path`, without their ends. One that is not there, or not to
+/// be read, has no lines (which are musl's cases).
 fn lines(path: &CStr, each: &mut dyn FnMut(&[u8])) -> Result<(), Error> {
-    blocking(|| {
+    syscall(|| {
         let fd = loop {
             match openat(AT_FDCWD, path, OFlags::CLOEXEC, 0) {
                 // SAFETY: just opened here.

@@ -38,7 +38,7 @@ use files::Conf;
 use message::Name;
 
 /// Looks up `HOST:PORT`, or a host with a port beside it, the way [`TcpStream::connect`] does. Parks; reads
-/// files off the P.
+/// files within [`syscall`](crate::syscall).
 ///
 /// # Errors
 /// [`Error::HostNotFound`], [`Error::NoAnswer`], [`Error::ServerFailed`]; [`Error::InvalidAddress`] for

@@ -71,6 +71,13 @@ macro_rules! reader {
                 $ty::read(self, buf)
             }
         }
+
+        /// Asks the kernel. An error if another task reads now.
+        impl embedded_io::ReadReady for $this {
+            fn read_ready(&mut self) -> Result<bool, Error> {
+                self.fd.is_ready($crate::poll::Mode::Read)
+            }
+        }
     )*};
 }
 
@@ -129,6 +136,13 @@ macro_rules! writer {
             /// Nothing is held back.
             fn flush(&mut self) -> Result<(), Error> {
                 Ok(())
+            }
+        }
+
+        /// Asks the kernel. An error if another task writes now.
+        impl embedded_io::WriteReady for $this {
+            fn write_ready(&mut self) -> Result<bool, Error> {
+                self.fd.is_ready($crate::poll::Mode::Write)
             }
         }
     )*};

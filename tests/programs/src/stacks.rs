@@ -70,8 +70,8 @@ fn given_back(_: &[&str]) {
     let full = pages(1);
     assert!(full > TASKS * 5, "{full} pages");
     let start = Instant::now();
-    // Nothing of theirs, but for what two Ps keep at hand, 64 stacks each, and the blocks.
-    while pages(1) > before + 2 * 64 * (full - before) / TASKS + TASKS / 10 {
+    // Nothing of theirs, but for what two Ps keep at hand, 64 stacks each, the blocks, and the threads.
+    while pages(1) > before + 2 * 64 * (full - before) / TASKS + TASKS / 5 {
         assert!(start.elapsed() < ms(10_000), "{} pages of {full}, {before} before", pages(1));
         sleep(ms(400)); // the monitor looks at an idle program for 100 ms first
     }

@@ -9,7 +9,7 @@ use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
-use netpoll::io::{Read, Write};
+use netpoll::io::{Read, ReadReady, Write, WriteReady};
 use netpoll::net::{Error, Shutdown, TcpStream};
 use netpoll::sys::Call;
 use netpoll::sys::Errno;
@@ -41,6 +41,7 @@ pub const SCENARIOS: &[Scenario] = &[
     ("shutdown_wakes_this_end_too", shutdown_wakes),
     ("send_file", send_file),
     ("traits", traits),
+    ("ready_without_waiting", ready),
 ];
 
 fn echo(_: &[&str]) {
@@ -505,4 +506,39 @@ fn traits(_: &[&str]) {
     assert_eq!(exchange(&near), 8);
     assert_eq!(other.join(), 8);
     assert_eq!(DONE.load(Ordering::SeqCst), 1);
+}
+
+/// `ReadReady` and `WriteReady`, for the stream and its halves: what they say comes true, and they wait for
+/// nothing.
+fn ready(_: &[&str]) {
+    let (near, far) = pair();
+    let ((mut reader, mut writer), mut far) = (near.split(), &far);
+    assert_eq!((reader.read_ready(), far.read_ready()), (Ok(false), Ok(false)));
+    assert_eq!((writer.write_ready(), far.write_ready()), (Ok(true), Ok(true)));
+    far.write_all(b"abc").unwrap();
+    reader.readable().unwrap();
+    assert_eq!((reader.read_ready(), reader.read(&mut [0; 2])), (Ok(true), Ok(2)));
+    assert_eq!((reader.read_ready(), reader.read(&mut [0; 2])), (Ok(true), Ok(1)));
+    assert_eq!(reader.read_ready(), Ok(false));
+    // Full, until the other end reads.
+    while writer.write_ready() == Ok(true) {
+        writer.write(&[0; 64 << 10]).unwrap();
+    }
+    let mut buf = [0; 16 << 10];
+    while writer.write_ready() == Ok(false) {
+        far.read(&mut buf).unwrap();
+    }
+    writer.writable().unwrap();
+    // The end is something to read.
+    far.shutdown(Shutdown::Write).unwrap();
+    reader.readable().unwrap();
+    assert_eq!((reader.read_ready(), reader.read(&mut buf)), (Ok(true), Ok(0)));
+    // Another task is in that direction.
+    let (near, _far) = pair();
+    let other = dup(&near);
+    let waiting = waiting(move || other.read(&mut [0; 1]));
+    assert_eq!((&near).read_ready(), Err(Error::Busy));
+    near.close().unwrap();
+    assert_eq!(waiting.join(), Err(Error::Closed));
+    assert_eq!((&near).read_ready(), Err(Error::Closed));
 }

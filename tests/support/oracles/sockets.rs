@@ -192,6 +192,10 @@ pub fn cases() -> Vec<Case> {
             getpeername(w.socket).map(drop).outcome();
             sys!(GETPEERNAME, w.socket, [0u8; 128].as_mut_ptr(), [128u32].as_mut_ptr());
             c(libc::getpeername(w.socket, [0u8; 128].as_mut_ptr().cast(), [128].as_mut_ptr()));
+        "TCP_FASTOPEN_CONNECT, set and read" => 1; |w|
+            { set_tcp_fastopen_connect(w.socket, true).unwrap(); tcp_fastopen_connect(w.socket).outcome() };
+            sc_set(w.socket, libc::SOL_TCP, libc::TCP_FASTOPEN_CONNECT, 1) + sc_get(w.socket, libc::SOL_TCP, libc::TCP_FASTOPEN_CONNECT);
+            c_set(w.socket, libc::SOL_TCP, libc::TCP_FASTOPEN_CONNECT, 1) + c_get(w.socket, libc::SOL_TCP, libc::TCP_FASTOPEN_CONNECT);
         "bind" => 0; |w|
             bind(w.socket, &any_port()).outcome();
             sc_bind(w.socket);
@@ -328,6 +332,10 @@ pub fn cases() -> Vec<Case> {
             { set_tcp_nodelay(w.socket, true).unwrap(); tcp_nodelay(w.socket).outcome() };
             sc_set(w.socket, libc::SOL_TCP, libc::TCP_NODELAY, 1) + sc_get(w.socket, libc::SOL_TCP, libc::TCP_NODELAY);
             c_set(w.socket, libc::SOL_TCP, libc::TCP_NODELAY, 1) + c_get(w.socket, libc::SOL_TCP, libc::TCP_NODELAY);
+        "TCP_FASTOPEN_CONNECT of a listener" => INVALID; |w|
+            set_tcp_fastopen_connect(w.socket, true).outcome();
+            sc_set(w.socket, libc::SOL_TCP, libc::TCP_FASTOPEN_CONNECT, 1);
+            c_set(w.socket, libc::SOL_TCP, libc::TCP_FASTOPEN_CONNECT, 1);
         "TCP_KEEPIDLE, set and read" => 77; |w|
             { set_tcp_keepidle(w.socket, 77).unwrap(); tcp_keepidle(w.socket).map(|n| n as usize).outcome() };
             sc_set(w.socket, libc::SOL_TCP, libc::TCP_KEEPIDLE, 77) + sc_get(w.socket, libc::SOL_TCP, libc::TCP_KEEPIDLE);
