@@ -74,6 +74,7 @@ fn stop_at(command: &mut Command, call: i64) {
 /// Runs `command` to its end, or for as long as is allowed.
 pub fn run(command: &mut Command, fault: Fault) -> Run {
     stop_at(command, fault.call);
+    #[allow(clippy::zombie_processes)] // it is waited for, below
     let mut child = command.spawn().unwrap();
     let process = child.id() as i32;
     let mut tracer = Tracer { fault, seen: 0, open: false };
