@@ -158,7 +158,9 @@ impl Ending {
     }
 }
 
-/// Mutations seen to fail: MUTATIONS
+/// Mutations seen to fail: a `leave` that is a store, or reads a claim without acquiring it; a `claim` that
+/// is a load, or takes what is still leaving; `begin` or `behind` without the fence; a `push` that does not say
+/// that somebody sleeps, or takes his mark for a node; a `sleep` that is a store.
 #[cfg(all(test, loom))]
 mod models {
     use super::{Ending, Idle, Inbox, Node};
