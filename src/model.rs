@@ -3,6 +3,8 @@
 
 #[path = "net/fdmutex.rs"]
 mod fdmutex;
+#[path = "net/serve/inbox.rs"]
+mod inbox;
 #[path = "sched/join.rs"]
 mod join;
 #[path = "sched/owner.rs"]

@@ -1,4 +1,4 @@
-//! `srv echo|http|idle PORT`: what network runtimes are compared by. A task for each connection, on
+//! `srv echo|http|idle|rest PORT`: what network runtimes are compared by. A task for each connection (but for `rest`), on
 //! 127.0.0.1, and threads as `NETPOLL_THREADS` says.
 //!
 //! | mode | what |
@@ -6,13 +6,14 @@
 //! | `echo` | sends back what comes |
 //! | `http` | answers each request head with the same few bytes, and closes after a malformed one |
 //! | `idle` | as `echo`, with a buffer of 64 bytes: what a connection costs then is the runtime's |
+//! | `rest` | as `idle`, by `net::serve`: a connection that waits has no task |
 #![no_std]
 #![no_main]
 
 use core::mem::MaybeUninit;
 use core::net::{Ipv4Addr, SocketAddr};
 use httparse::{Error, Header, Request, Status};
-use netpoll::net::{TcpListener, TcpStream};
+use netpoll::net::{self, Next, TcpListener, TcpStream};
 use netpoll::rt::Env;
 use netpoll::{eprintln, spawn};
 
@@ -29,10 +30,11 @@ const TOGETHER: usize = 8;
 
 fn main(env: Env) -> i32 {
     let word = |n| env.args().nth(n).and_then(|word| word.to_str().ok());
-    let serve: fn(&TcpStream) = match word(1) {
-        Some("echo") => echo::<BUFFER>,
-        Some("http") => http,
-        Some("idle") => echo::<64>,
+    let run: fn(&TcpListener) = match word(1) {
+        Some("echo") => |listener| task_each(listener, echo::<BUFFER>),
+        Some("http") => |listener| task_each(listener, http),
+        Some("idle") => |listener| task_each(listener, echo::<64>),
+        Some("rest") => rest,
         _ => return usage(),
     };
     let Some(port) = word(2).and_then(|port| port.parse().ok()) else { return usage() };
@@ -43,18 +45,35 @@ fn main(env: Env) -> i32 {
             return 1;
         }
     };
+    run(&listener);
+    1
+}
+
+fn usage() -> i32 {
+    eprintln!("usage: srv echo|http|idle|rest PORT");
+    2
+}
+
+fn task_each(listener: &TcpListener, serve: fn(&TcpStream)) {
     while let Ok((stream, _)) = listener.accept() {
         drop(spawn(move || {
             let _ = stream.set_nodelay(true); // the connection may be gone already, as the read will tell
             serve(&stream);
         }));
     }
-    1
 }
 
-fn usage() -> i32 {
-    eprintln!("usage: srv echo|http|idle PORT");
-    2
+fn rest(listener: &TcpListener) {
+    let served = net::serve(listener, |stream: &TcpStream| {
+        let mut buf = [0; 64];
+        match stream.read(&mut buf) {
+            Ok(n @ 1..) if stream.write_all(&buf[..n]).is_ok() => Next::Idle,
+            _ => Next::Close,
+        }
+    });
+    if let Err(e) = served {
+        eprintln!("srv: {e}");
+    }
 }
 
 fn echo<const N: usize>(stream: &TcpStream) {

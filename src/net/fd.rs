@@ -1,6 +1,8 @@
 //! A descriptor of the network: registered with the poller, shared by handles, used by one reader and
 //! one writer at a time, and closed when the last of them has left (Go: `poll.FD`).
 
+mod idle;
+
 use super::Error;
 use super::fdmutex::{FdMutex, Semaphore};
 use super::timeout::Timeouts;

@@ -6,7 +6,8 @@
 //! turns. Closing, from any task, ends what others have under way with [`Error::Closed`].
 //!
 //! `readable` and `writable` wait without reading or writing: as methods, and as arms of
-//! [`select!`](crate::select) for whatever is [`Pollable`].
+//! [`select!`](crate::select) for whatever is [`Pollable`]. [`serve`] keeps connections that wait without a
+//! task.
 
 pub(crate) mod addr;
 mod builder;
@@ -22,6 +23,7 @@ mod option;
 mod parse;
 pub(crate) mod pollable;
 mod race;
+pub(crate) mod serve;
 mod tcp;
 mod timeout;
 pub(crate) mod transfer;
@@ -37,6 +39,7 @@ pub use half::{ReadHalf, WriteHalf};
 pub use inherit::{Inherited, InheritedSocket, Socket, inherited};
 pub use option::Keepalive;
 pub use pollable::{Pollable, Source};
+pub use serve::{Listener, Next, Serve, serve};
 pub use tcp::{TcpListener, TcpStream};
 pub use udp::UdpSocket;
 pub use unix::{UnixDatagram, UnixListener, UnixSeqpacket, UnixSeqpacketListener, UnixStream};

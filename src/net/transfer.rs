@@ -146,26 +146,22 @@ impl Fd {
 
     /// Accepts a connection of `kind`: see `TcpListener::accept`.
     pub fn accept(&self, kind: Kind) -> Result<(Fd, SockAddr), Error> {
-        let mut pause = BACKOFF_FIRST;
-        loop {
-            match self.try_accept(kind) {
-                Err(Error::Os(_, Errno::ECONNABORTED)) => {}
-                Err(Error::Os(_, Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM)) => {
-                    sleep_until(nanotime() + pause);
-                    pause = (pause * 2).min(BACKOFF_LONGEST);
-                    self.check(Mode::Read)?;
-                }
-                done => return done,
+        let (mut peer, mut pause) = (SockAddr::empty(), BACKOFF_FIRST);
+        let fd = loop {
+            let accepted = self.transfer(Mode::Read, Call::Accept4, 0, |fd| {
+                let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+                socket::accept4(fd, Some(&mut peer), flags).map(|new| new as usize)
+            });
+            match accepted {
+                Err(Error::Os(_, Errno::ECONNABORTED)) => continue,
+                Err(Error::Os(_, Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM)) => {}
+                done => break done?,
             }
-        }
-    }
-
-    fn try_accept(&self, kind: Kind) -> Result<(Fd, SockAddr), Error> {
-        let mut peer = SockAddr::empty();
-        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-        let fd = self.transfer(Mode::Read, Call::Accept4, 0, |fd| {
-            socket::accept4(fd, Some(&mut peer), flags).map(|new| new as usize)
-        })?;
+            // Deadline and close are seen by the next try.
+            sleep_until(nanotime() + pause);
+            pause = (pause * 2).min(BACKOFF_LONGEST);
+        };
+        // One that cannot be registered is lost: for the caller to know, even if it is for want of memory.
         Ok((Fd::new(fd as RawFd, kind)?, peer))
     }
 }

@@ -63,7 +63,8 @@ pub struct Metrics {
     pub retakes: u64,
     /// Threads that run tasks, asleep or not.
     pub threads: u64,
-    /// Waits for descriptors: a parked task is one, or, in a `select!`, one for each arm.
+    /// Waits for descriptors: a parked task is one, or, in a `select!`, one for each arm;
+    /// and so is a connection that rests in [`serve`](crate::net::serve()).
     pub waiters: u64,
     /// The poller's counts.
     pub poller: Stats,

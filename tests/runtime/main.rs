@@ -19,5 +19,6 @@ mod print;
 mod refuse;
 mod sandbox;
 mod sched;
+mod serve;
 mod signals;
 mod syscalls;

@@ -142,6 +142,16 @@ macro_rules! listener {
             }
         }
 
+        impl $crate::net::Listener for $ty {
+            type Stream = $stream;
+        }
+
+        impl $crate::net::serve::sealed::Listener for $ty {
+            fn accept_stream(&self) -> Result<$stream, Error> {
+                self.accept().map(|(stream, _)| stream)
+            }
+        }
+
         impl Iterator for $crate::net::Incoming<'_, $ty> {
             type Item = Result<$stream, Error>;
             fn next(&mut self) -> Option<Result<$stream, Error>> {

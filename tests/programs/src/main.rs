@@ -15,6 +15,7 @@ mod copies;
 mod crowds;
 mod deadlines;
 mod env;
+mod faults;
 mod heap;
 mod inherited;
 mod listener;
@@ -27,6 +28,7 @@ mod print;
 mod rights;
 mod sandbox;
 mod sched;
+mod serve;
 mod signals;
 mod spawn;
 mod stacks;
@@ -75,6 +77,8 @@ const TOPICS: &[&[Scenario]] = &[
     syscalls::SCENARIOS,
     signals::SCENARIOS,
     sandbox::SCENARIOS,
+    serve::SCENARIOS,
+    faults::SCENARIOS,
 ];
 
 fn main(env: Env) -> i32 {

@@ -1,0 +1,28 @@
+//! A direction that stays locked while no task runs: what [`serve`](crate::net::serve) makes of an idle
+//! connection.
+
+use super::{Fd, Locked, Parking};
+use crate::net::Error;
+use crate::poll::{Mode, PollDesc};
+
+impl Fd {
+    /// Becomes the one reader or writer.
+    pub fn lock(&self, mode: Mode) -> Result<Locked<'_>, Error> {
+        let state = self.state();
+        state.mutex.lock::<Parking>(mode)?;
+        Ok(Locked(state, mode))
+    }
+
+    /// The poller's part of it, which is never unmapped. Not of a file.
+    pub fn pd(&self) -> &'static PollDesc {
+        self.state().pd()
+    }
+
+    /// The lock of a direction, from whoever has forgotten it.
+    ///
+    /// # Safety
+    /// A [`Locked`] of this direction was forgotten, and nobody else takes it up.
+    pub unsafe fn locked(&self, mode: Mode) -> Locked<'_> {
+        Locked(self.state(), mode)
+    }
+}

@@ -1,0 +1,368 @@
+//! One operation of each kind, made while `tests/faults` has system calls fail. What it came to is printed;
+//! that nothing else has come of it is asserted here: another connection works, the same operation succeeds
+//! afterwards, and no descriptor, task or waiter is left.
+
+use crate::Scenario;
+use crate::support::{LOOPBACK, LOTS, SETTLE, after, descriptors, eventually, ms, open};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use netpoll::arch::syscall1;
+use netpoll::io::{copy, pipe};
+use netpoll::net::udp::{RecvDatagram, SendDatagram};
+use netpoll::net::{
+    Error, Next, Serve, Shutdown, TcpBuilder, TcpListener, TcpStream, UdpSocket, UnixListener, UnixStream,
+};
+use netpoll::runtime::metrics;
+use netpoll::sys::fd::{self, IoSlice, IoSliceMut};
+use netpoll::time::sleep;
+use netpoll::{Builder, println, scope, spawn};
+
+pub const SCENARIOS: &[Scenario] = &[("faults", faults)];
+
+/// No call has this number. Between one with 1 and one with 0 calls may fail.
+const MARKER: usize = 0x4e50;
+
+fn injecting<T>(f: impl FnOnce() -> T) -> T {
+    // SAFETY: there is no such call.
+    unsafe { syscall1(MARKER, 1) };
+    let result = f();
+    // SAFETY: as above.
+    unsafe { syscall1(MARKER, 0) };
+    result
+}
+
+/// What operations use, made before anything fails.
+struct World {
+    listener: TcpListener,
+    addr: SocketAddr,
+    near: TcpStream,
+    far: TcpStream,
+    unix: (UnixStream, UnixStream),
+    udp: (UdpSocket, UdpSocket),
+}
+
+impl World {
+    fn new() -> World {
+        let listener = TcpListener::bind(LOOPBACK).unwrap();
+        let addr = listener.local_addr().unwrap();
+        let near = TcpStream::connect(addr).unwrap();
+        let (far, _) = listener.accept().unwrap();
+        let udp = [(); 2].map(|()| UdpSocket::bind(LOOPBACK).unwrap());
+        udp[0].connect(udp[1].local_addr().unwrap()).unwrap();
+        let [a, b] = udp;
+        World { listener, addr, near, far, unix: UnixStream::pair().unwrap(), udp: (a, b) }
+    }
+}
+
+type Operation = fn(&World) -> Result<(), Error>;
+
+const OPERATIONS: &[(&str, Operation)] = &[
+    ("listen", listen),
+    ("build", build),
+    ("connect", connect),
+    ("accept", accept),
+    ("bytes", bytes),
+    ("vectors", vectors),
+    ("peek", peek),
+    ("park", park),
+    ("fill", fill),
+    ("options", options),
+    ("shutdown", shutdown),
+    ("close", close),
+    ("unix", unix),
+    ("rights", rights),
+    ("udp", udp),
+    ("batches", batches),
+    ("pipes", pipes),
+    ("splice", spliced),
+    ("sendfile", sendfile),
+    ("spawn", spawns),
+    ("sleep", sleeps),
+    ("serve", served),
+];
+
+/// `OPERATION [cold|lost]`: cold, nothing has been opened before; lost, nothing works behind it.
+fn faults(words: &[&str]) {
+    let operation = OPERATIONS.iter().find(|(name, _)| *name == words[0]).unwrap().1;
+    if words.contains(&"cold") {
+        let tasks = metrics().tasks;
+        let result = injecting(|| if words[0] == "spawn" { spawn_many() } else { bind() });
+        let files = descriptors();
+        let witness = Witness::new();
+        drop(witness);
+        eventually("the end of all tasks", || metrics().tasks == tasks);
+        // A poller that could not be made before is there now: two descriptors.
+        assert!((files..=files + 2).contains(&descriptors()));
+        return tell(result);
+    }
+    drop(World::new());
+    let (files, tasks) = (descriptors(), metrics().tasks);
+    let (world, witness) = (World::new(), Witness::new());
+    let result = injecting(|| operation(&world));
+    if words.contains(&"lost") {
+        return tell(result);
+    }
+    witness.works();
+    drop(world);
+    let world = World::new();
+    operation(&world).unwrap();
+    drop(world);
+    drop(witness);
+    eventually("the end of all tasks", || metrics().tasks == tasks);
+    assert_eq!((descriptors(), metrics().waiters), (files, 0));
+    tell(result);
+}
+
+fn tell(result: Result<(), Error>) {
+    match result {
+        Ok(()) => println!("fine"),
+        Err(e) => println!("{e}"),
+    }
+}
+
+/// A connection that has nothing to do with what fails: one end echoes.
+struct Witness(TcpStream);
+
+impl Witness {
+    fn new() -> Witness {
+        let (near, far) = crate::support::pair();
+        drop(spawn(move || {
+            let mut buf = [0; 16];
+            while let Ok(n @ 1..) = far.read(&mut buf) {
+                far.write_all(&buf[..n]).unwrap();
+            }
+        }));
+        let witness = Witness(near);
+        witness.works();
+        sleep(SETTLE); // it waits now, and makes no call before it is written to
+        witness
+    }
+
+    fn works(&self) {
+        self.0.write_all(b"unharmed").unwrap();
+        let mut buf = [0; 8];
+        self.0.read_exact(&mut buf).unwrap();
+        assert_eq!(&buf, b"unharmed");
+    }
+}
+
+fn listen(_: &World) -> Result<(), Error> {
+    bind()
+}
+
+fn bind() -> Result<(), Error> {
+    TcpListener::bind(LOOPBACK)?.local_addr().map(drop)
+}
+
+fn build(world: &World) -> Result<(), Error> {
+    let builder = TcpBuilder::new().reuse_port(true).nodelay(true);
+    builder.listen(LOOPBACK)?;
+    builder.connect(world.addr)?;
+    world.listener.accept().map(drop)
+}
+
+fn connect(world: &World) -> Result<(), Error> {
+    let stream = TcpStream::connect(world.addr)?;
+    stream.peer_addr()?;
+    stream.take_error()?;
+    world.listener.accept().map(drop)
+}
+
+fn accept(world: &World) -> Result<(), Error> {
+    let client = TcpStream::connect(world.addr)?;
+    let (server, _) = world.listener.accept()?;
+    server.write_all(b"welcome")?;
+    client.read_exact(&mut [0; 7])
+}
+
+fn bytes(world: &World) -> Result<(), Error> {
+    world.near.write_all(b"seven b")?;
+    world.far.read_exact(&mut [0; 7])
+}
+
+fn vectors(world: &World) -> Result<(), Error> {
+    assert_eq!(world.near.write_vectored(&[IoSlice::new(b"two"), IoSlice::new(b"parts")])?, 8);
+    let (mut two, mut parts) = ([0; 3], [0; 5]);
+    let n = world.far.read_vectored(&mut [IoSliceMut::new(&mut two), IoSliceMut::new(&mut parts)])?;
+    assert_eq!(n, 8);
+    Ok(())
+}
+
+fn peek(world: &World) -> Result<(), Error> {
+    world.near.write_all(b"seven b")?;
+    world.far.peek(&mut [0; 7])?;
+    world.far.read_exact(&mut [0; 7])
+}
+
+/// Readers and a timer that wait while threads sleep, and are woken by each other.
+fn park(world: &World) -> Result<(), Error> {
+    scope(|s| {
+        let reader = s.spawn(|| (0..5).try_for_each(|_| world.far.read_exact(&mut [0; 7])));
+        let writer = s.spawn(|| {
+            (0..5).try_for_each(|_| {
+                sleep(ms(2));
+                world.near.write_all(b"seven b")
+            })
+        });
+        writer.join()?;
+        reader.join()
+    })
+}
+
+/// Writes until it waits for room, for the first time at this end.
+fn fill(world: &World) -> Result<(), Error> {
+    scope(|s| {
+        let writer = s.spawn(|| {
+            let mut left = 8 << 20;
+            while left > 0 {
+                left -= match world.far.write(&LOTS) {
+                    Ok(n) => left.min(n),
+                    Err(e) => {
+                        world.far.shutdown(Shutdown::Both)?; // so that the reader sees an end
+                        return Err(e);
+                    }
+                };
+            }
+            world.far.shutdown(Shutdown::Write)
+        });
+        sleep(SETTLE);
+        let mut buf = [0; 16 << 10];
+        while world.near.read(&mut buf)? > 0 {}
+        writer.join()
+    })
+}
+
+fn options(world: &World) -> Result<(), Error> {
+    world.near.set_nodelay(true)?;
+    assert!(world.near.nodelay()?);
+    Ok(())
+}
+
+fn shutdown(world: &World) -> Result<(), Error> {
+    world.near.shutdown(Shutdown::Write)?;
+    assert_eq!(world.far.read(&mut [0])?, 0);
+    Ok(())
+}
+
+fn close(world: &World) -> Result<(), Error> {
+    world.near.close()?;
+    assert_eq!(world.far.read(&mut [0])?, 0);
+    Ok(())
+}
+
+fn unix(world: &World) -> Result<(), Error> {
+    let (a, b) = UnixStream::pair()?;
+    a.write_all(b"seven b")?;
+    b.read_exact(&mut [0; 7])?;
+    world.unix.0.write_all(b"seven b")?;
+    world.unix.1.read_exact(&mut [0; 7])?;
+    let name = netpoll::net::unix::SocketAddr::from_abstract_name(b"netpoll-faults");
+    let listener = UnixListener::bind_addr(&name?)?;
+    let client = UnixStream::connect_addr(&listener.local_addr()?)?;
+    listener.accept()?;
+    drop(client);
+    Ok(())
+}
+
+fn rights(world: &World) -> Result<(), Error> {
+    world.unix.0.send_fds(b"one", &[world.near.as_raw_fd()])?;
+    let mut fds = [const { None }; 2];
+    let received = world.unix.1.recv_fds(&mut [0; 8], &mut fds)?;
+    assert_eq!((received.bytes, received.fds), (3, 1));
+    Ok(())
+}
+
+fn udp(world: &World) -> Result<(), Error> {
+    let (a, b) = &world.udp;
+    a.send(b"seven b")?;
+    b.recv_from(&mut [0; 8])?;
+    b.send_to(b"back", a.local_addr()?)?;
+    Ok(())
+}
+
+fn batches(world: &World) -> Result<(), Error> {
+    let (a, b) = &world.udp;
+    a.send_batch(&[SendDatagram::new(b"one", None), SendDatagram::new(b"two", None)])?;
+    let mut bufs = [[0; 8]; 4];
+    let mut datagrams: Vec<_> = bufs.iter_mut().map(|buf| RecvDatagram::new(buf)).collect();
+    assert_eq!(b.recv_batch(&mut datagrams)?, 2);
+    Ok(())
+}
+
+fn pipes(_: &World) -> Result<(), Error> {
+    let (reader, writer) = pipe()?;
+    writer.write_all(b"seven b")?;
+    reader.read_exact(&mut [0; 7])
+}
+
+fn spliced(world: &World) -> Result<(), Error> {
+    world.near.write_all(b"seven b")?;
+    world.near.shutdown(Shutdown::Write)?;
+    let (a, b) = TcpStream::connect(world.addr).and_then(|a| Ok((a, world.listener.accept()?.0)))?;
+    copy(&world.far, &a)?;
+    b.read_exact(&mut [0; 7])
+}
+
+fn sendfile(world: &World) -> Result<(), Error> {
+    let file = open(c"/proc/self/exe");
+    scope(|s| {
+        let reader = s.spawn(|| {
+            let mut buf = [0; 16 << 10];
+            while let Ok(1..) = world.far.read(&mut buf) {}
+        });
+        let sent = world.near.send_file(file, &mut 0, 200_000);
+        let ended = world.near.shutdown(Shutdown::Both);
+        reader.join();
+        fd::close(file).unwrap();
+        sent.and(ended)
+    })
+}
+
+fn spawns(_: &World) -> Result<(), Error> {
+    spawn_many()
+}
+
+fn spawn_many() -> Result<(), Error> {
+    let tasks: Vec<_> = (0..200)
+        .map(|i| Builder::new().stack_size(if i % 2 == 0 { 0 } else { 1 << 20 }).spawn(move || i))
+        .collect();
+    // Those there was no memory for are errors, of `Builder::spawn`, and the rest do run.
+    let ran = tasks.into_iter().enumerate().filter_map(|(i, task)| Some((i, task.ok()?.join())));
+    assert!(ran.inspect(|&(i, value)| assert_eq!(i, value)).count() > 0);
+    Ok(())
+}
+
+fn sleeps(_: &World) -> Result<(), Error> {
+    let tasks: Vec<_> = (0..100).map(|i| spawn(move || sleep(ms(1 + i % 7)))).collect();
+    tasks.into_iter().for_each(|task| task.join());
+    Ok(())
+}
+
+/// Some connections may be refused or end early; the server does not.
+fn served(_: &World) -> Result<(), Error> {
+    let listener = Arc::new(TcpListener::bind(LOOPBACK)?);
+    let (addr, other) = (listener.local_addr()?, listener.clone());
+    let server = spawn(move || {
+        Serve::new().idle_timeout(ms(5000)).run(&*other, |stream: &TcpStream| {
+            let mut buf = [0; 16];
+            match stream.read(&mut buf) {
+                Ok(n @ 1..) if stream.write_all(&buf[..n]).is_ok() => Next::Idle,
+                _ => Next::Close,
+            }
+        })
+    });
+    let ask = || {
+        let client = TcpStream::connect(addr)?;
+        client.set_read_deadline(Some(after(ms(2000))))?;
+        for _ in 0..2 {
+            client.write_all(b"seven b")?;
+            client.read_exact(&mut [0; 7])?;
+        }
+        Ok::<(), Error>(())
+    };
+    let asked: Vec<_> = (0..4).map(|_| ask()).collect();
+    listener.close()?;
+    server.join()?;
+    asked.into_iter().find(|asked| asked.is_err()).unwrap_or(Ok(()))
+}

@@ -1,0 +1,356 @@
+//! `net::serve`: connections that rest without a task.
+
+use crate::Scenario;
+use crate::support::{
+    LOOPBACK, Random, after, descriptors, error, eventually, join_all, limit, ms, pages, waiting,
+};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use core::sync::atomic::{AtomicBool, Ordering};
+use core::time::Duration;
+use netpoll::net::unix::SocketAddr as UnixAddr;
+use netpoll::net::{Error, Next, Serve, TcpListener, TcpStream, UnixListener, UnixStream, serve};
+use netpoll::runtime::metrics;
+use netpoll::sync::Mutex;
+use netpoll::sys::fd;
+use netpoll::sys::process::Resource;
+use netpoll::sys::socket::{Family, SocketFlags, SocketType, connect, socket};
+use netpoll::time::sleep;
+use netpoll::{JoinHandle, spawn};
+
+pub const SCENARIOS: &[Scenario] = &[
+    ("serve_answers", answers),
+    ("serve_rests_without_a_task", rests),
+    ("serve_byte_by_byte", byte_by_byte),
+    ("serve_loses_no_edge", no_edge),
+    ("serve_idle_timeout", idle_timeout),
+    ("serve_idle_time_begins_anew", begins_anew),
+    ("serve_ends_behind_its_handlers", ends_behind),
+    ("serve_ends_at_any_time", ends_any_time),
+    ("serve_ends_by_a_deadline", ends_by_deadline),
+    ("serve_closed_by_another_handle", other_handle),
+    ("serve_beside_another_reader", other_reader),
+    ("serve_out_of_descriptors", out_of_descriptors),
+    ("serve_unix", over_unix),
+    ("serve_resting_bytes", resting_bytes),
+];
+
+fn echo(stream: &TcpStream) -> Next {
+    let mut buf = [0; 64];
+    match stream.read(&mut buf) {
+        Ok(n @ 1..) if stream.write_all(&buf[..n]).is_ok() => Next::Idle,
+        _ => Next::Close,
+    }
+}
+
+type Server = JoinHandle<Result<(), Error>>;
+
+/// Serves until the listener is closed.
+fn server(
+    options: Serve,
+    handler: impl Fn(&TcpStream) -> Next + Send + Sync + 'static,
+) -> (Server, Arc<TcpListener>, SocketAddr) {
+    let listener = Arc::new(TcpListener::bind(LOOPBACK).unwrap());
+    let addr = listener.local_addr().unwrap();
+    let other = listener.clone();
+    (spawn(move || options.run(&*other, handler)), listener, addr)
+}
+
+fn end((server, listener, _): (Server, Arc<TcpListener>, SocketAddr)) {
+    listener.close().unwrap();
+    assert_eq!(server.join(), Ok(()));
+}
+
+#[track_caller]
+fn ask(client: &TcpStream, what: &[u8]) {
+    client.write_all(what).unwrap();
+    let mut buf = [0; 64];
+    client.read_exact(&mut buf[..what.len()]).unwrap();
+    assert_eq!(&buf[..what.len()], what);
+}
+
+fn answers(_: &[&str]) {
+    drop(crate::support::pair());
+    let before = descriptors();
+    let all = server(Serve::new(), echo);
+    let addr = all.2;
+    let clients = (0..50).map(|_| {
+        spawn(move || {
+            let client = TcpStream::connect(addr).unwrap();
+            (0..20).for_each(|_| ask(&client, b"again"));
+            client
+        })
+    });
+    let clients = join_all(clients);
+    end(all);
+    clients.iter().for_each(|client| assert_eq!(client.read(&mut [0]), Ok(0)));
+    drop(clients);
+    assert_eq!(descriptors(), before);
+    assert_eq!(metrics().waiters, 0);
+}
+
+fn rests(_: &[&str]) {
+    const COUNT: u64 = 300;
+    let all = server(Serve::new(), echo);
+    let clients: Vec<_> = (0..COUNT).map(|_| TcpStream::connect(all.2).unwrap()).collect();
+    let resting = || metrics().tasks == 3 && metrics().waiters == COUNT + 1; // this, the server's two
+    eventually("the rest", resting);
+    clients.iter().for_each(|client| ask(client, b"x"));
+    eventually("the rest again", resting);
+    drop(clients);
+    eventually("the end of all", || metrics().waiters == 1);
+    end(all);
+}
+
+/// What a handler leaves unread is there at once, without an edge.
+fn byte_by_byte(_: &[&str]) {
+    let all = server(Serve::new(), |stream| {
+        let mut byte = [0];
+        stream.set_nodelay(true).unwrap();
+        match stream.read(&mut byte) {
+            Ok(1) if stream.write_all(&byte).is_ok() => Next::Idle,
+            _ => Next::Close,
+        }
+    });
+    let client = TcpStream::connect(all.2).unwrap();
+    (0..100).for_each(|_| ask(&client, b"more than a handler reads"));
+    client.shutdown(netpoll::net::Shutdown::Write).unwrap();
+    assert_eq!(client.read(&mut [0]), Ok(0));
+    end(all);
+}
+
+/// Bytes come at the very moment at which a connection goes to rest.
+fn no_edge(_: &[&str]) {
+    let all = server(Serve::new().idle_timeout(Duration::from_secs(10)), echo);
+    let addr = all.2;
+    let clients = (0..8).map(|seed| {
+        spawn(move || {
+            let (client, random) = (TcpStream::connect(addr).unwrap(), Random::new(seed + 1));
+            for _ in 0..1000 {
+                client.write_all(b"ab").unwrap();
+                (0..random.below(4)).for_each(|_| netpoll::yield_now());
+                client.write_all(b"cd").unwrap();
+                let mut buf = [0; 4];
+                client.read_exact(&mut buf).unwrap();
+                assert_eq!(&buf, b"abcd");
+            }
+        })
+    });
+    join_all(clients);
+    end(all);
+}
+
+fn idle_timeout(_: &[&str]) {
+    let all = server(Serve::new().idle_timeout(ms(60)), echo);
+    let [silent, once, often] = [(); 3].map(|()| TcpStream::connect(all.2).unwrap());
+    ask(&once, b"once");
+    for _ in 0..8 {
+        sleep(ms(20));
+        ask(&often, b"often");
+    }
+    assert_eq!(silent.read(&mut [0]), Ok(0));
+    assert_eq!(once.read(&mut [0]), Ok(0));
+    eventually("the last", || metrics().waiters == 1);
+    assert_eq!(often.read(&mut [0]), Ok(0));
+    end(all);
+}
+
+/// The time that a handler takes does not count, and its own deadline ends with it.
+fn begins_anew(_: &[&str]) {
+    let all = server(Serve::new().idle_timeout(ms(100)), |stream| {
+        stream.set_read_timeout(Some(ms(1))).unwrap();
+        let next = echo(stream);
+        assert_eq!(error(stream.read(&mut [0; 64])), Error::TimedOut);
+        sleep(ms(120));
+        next
+    });
+    let client = TcpStream::connect(all.2).unwrap();
+    ask(&client, b"first");
+    sleep(ms(150)); // of which the handler takes 120
+    ask(&client, b"second");
+    assert_eq!(client.read(&mut [0]), Ok(0));
+    end(all);
+}
+
+fn ends_behind(_: &[&str]) {
+    let all = server(Serve::new(), |stream| {
+        let next = echo(stream);
+        sleep(ms(40));
+        stream.write_all(b"late").unwrap();
+        next
+    });
+    let [busy, silent] = [(); 2].map(|()| TcpStream::connect(all.2).unwrap());
+    ask(&busy, b"long");
+    end(all);
+    busy.set_read_deadline(Some(after(ms(2000)))).unwrap();
+    busy.read_exact(&mut [0; 4]).unwrap(); // it had been sent when the server ended
+    assert_eq!(busy.read(&mut [0]), Ok(0));
+    assert_eq!(silent.read(&mut [0]), Ok(0));
+}
+
+/// Events, deadlines, connections that go to rest and new ones, all against the end.
+fn ends_any_time(_: &[&str]) {
+    drop(crate::support::pair());
+    let (before, random) = (descriptors(), Random::new(7));
+    for round in 0..60 {
+        let options = Serve::new().idle_timeout(Duration::from_micros(200 + random.below(2000)));
+        let all = server(options, echo);
+        let addr = all.2;
+        let clients: Vec<_> = (0..6)
+            .map(|_| {
+                spawn(move || {
+                    let Ok(client) = TcpStream::connect(addr) else { return };
+                    while client.write_all(b"to and fro").is_ok()
+                        && matches!(client.read(&mut [0; 64]), Ok(1..))
+                    {}
+                })
+            })
+            .collect();
+        sleep(Duration::from_micros(random.below(4000)));
+        end(all);
+        join_all(clients);
+        assert_eq!((round, metrics().waiters), (round, 0));
+    }
+    assert_eq!(descriptors(), before);
+}
+
+fn ends_by_deadline(_: &[&str]) {
+    let listener = TcpListener::bind(LOOPBACK).unwrap();
+    let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    listener.set_deadline(Some(after(ms(20)))).unwrap();
+    assert_eq!(serve(&listener, echo), Err(Error::TimedOut));
+    assert_eq!(client.read(&mut [0]), Ok(0));
+}
+
+/// A close by somebody else ends a connection that rests, and waits until it is closed.
+fn other_handle(_: &[&str]) {
+    let kept: Arc<Mutex<Vec<TcpStream>>> = Arc::new(Mutex::new(Vec::new()));
+    let keeps = kept.clone();
+    let all = server(Serve::new(), move |stream| {
+        keeps.lock().push(stream.try_clone().unwrap());
+        echo(stream)
+    });
+    let clients: Vec<_> = (0..10).map(|_| TcpStream::connect(all.2).unwrap()).collect();
+    clients.iter().for_each(|client| ask(client, b"x"));
+    eventually("the rest", || metrics().tasks == 3);
+    let mut handles = core::mem::take(&mut *kept.lock());
+    let left = handles.pop().unwrap();
+    for handle in &handles {
+        handle.close().unwrap();
+    }
+    clients[..9].iter().for_each(|client| assert_eq!(client.read(&mut [0]), Ok(0)));
+    ask(&clients[9], b"alive");
+    end(all);
+    // The server has let go of it; the handle here has not.
+    assert_eq!(left.close(), Ok(()));
+}
+
+/// A reader by another handle and the server's task share what comes; nothing is lost, and both see the end.
+fn other_reader(_: &[&str]) {
+    const TURNS: usize = 200;
+    let kept: Arc<Mutex<Option<TcpStream>>> = Arc::new(Mutex::new(None));
+    let (keeps, first) = (kept.clone(), AtomicBool::new(true));
+    let all = server(Serve::new(), move |stream| {
+        if first.swap(false, Ordering::SeqCst) {
+            *keeps.lock() = Some(stream.try_clone().unwrap());
+        }
+        echo(stream)
+    });
+    let client = TcpStream::connect(all.2).unwrap();
+    ask(&client, b"first");
+    eventually("the rest", || metrics().tasks == 3);
+    let other = kept.lock().take().unwrap();
+    let reader = waiting(move || {
+        let mut sum = 0;
+        while let n @ 1.. = other.read(&mut [0; 64]).unwrap() {
+            sum += n;
+        }
+        sum
+    });
+    for _ in 0..TURNS {
+        client.write_all(b"theirs").unwrap();
+        netpoll::yield_now();
+    }
+    client.shutdown(netpoll::net::Shutdown::Write).unwrap();
+    let theirs = reader.join();
+    let echoed = receive_all(&client);
+    assert_eq!(theirs + echoed, TURNS * 6);
+    end(all);
+}
+
+fn receive_all(stream: &TcpStream) -> usize {
+    let (mut buf, mut sum) = ([0; 64], 0);
+    loop {
+        match stream.read(&mut buf).unwrap() {
+            0 => return sum,
+            n => sum += n,
+        }
+    }
+}
+
+fn out_of_descriptors(_: &[&str]) {
+    let all = server(Serve::new(), echo);
+    let client = TcpStream::connect(all.2).unwrap();
+    ask(&client, b"x");
+    let old = limit(Resource::Nofile, descriptors() as u64 + 1);
+    let late = TcpStream::connect(all.2).unwrap(); // takes the last
+    ask(&client, b"unharmed");
+    sleep(ms(20));
+    limit(Resource::Nofile, old);
+    ask(&late, b"late");
+    end(all);
+}
+
+fn over_unix(_: &[&str]) {
+    let listener =
+        Arc::new(UnixListener::bind_addr(&UnixAddr::from_abstract_name(b"netpoll-serve").unwrap()).unwrap());
+    let other = listener.clone();
+    let server = spawn(move || {
+        serve(&*other, |stream: &UnixStream| {
+            let mut buf = [0; 64];
+            match stream.read(&mut buf) {
+                Ok(n @ 1..) if stream.write_all(&buf[..n]).is_ok() => Next::Idle,
+                _ => Next::Close,
+            }
+        })
+    });
+    let client = UnixStream::connect_addr(&listener.local_addr().unwrap()).unwrap();
+    for _ in 0..100 {
+        client.write_all(b"unix").unwrap();
+        client.read_exact(&mut [0; 4]).unwrap();
+    }
+    listener.close().unwrap();
+    assert_eq!(server.join(), Ok(()));
+}
+
+/// At most 256 bytes a connection, deadline included. The clients' sockets are the kernel's alone.
+fn resting_bytes(_: &[&str]) {
+    const COUNT: usize = 6000;
+    let old = limit(Resource::Nofile, 2 * COUNT as u64 + 100);
+    let all = server(Serve::new().idle_timeout(Duration::from_secs(3600)), echo);
+    let join = |count: usize| {
+        let addr = all.2.into();
+        let clients: Vec<_> = (0..count)
+            .map(|_| {
+                let new = socket(Family::INET, SocketType::STREAM, SocketFlags::CLOEXEC, 0);
+                let new = new.unwrap();
+                connect(new, &addr).unwrap();
+                new
+            })
+            .collect();
+        clients
+    };
+    let mut clients = Vec::with_capacity(COUNT);
+    clients.extend(join(COUNT / 4));
+    eventually("the rest", || metrics().waiters as usize == clients.len() + 1);
+    let before = pages(1);
+    clients.extend(join(COUNT - clients.len()));
+    eventually("the rest", || metrics().waiters as usize == clients.len() + 1);
+    let grown = (pages(1) - before) * 4096 / (COUNT - COUNT / 4);
+    // The vector of the second part, 4 bytes each, comes on top.
+    assert!(grown <= 256 + 8, "{grown} bytes a connection");
+    end(all);
+    assert!(clients.into_iter().all(|client| fd::close(client).is_ok()));
+    limit(Resource::Nofile, old);
+}
