@@ -17,7 +17,7 @@
 //! FXSAVE, which holds all there is then.
 
 use core::arch::naked_asm;
-use core::arch::x86_64::{__cpuid, __cpuid_count};
+use core::arch::x86_64::{__cpuid_count, CpuidResult};
 use core::ffi::c_void;
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
@@ -43,12 +43,19 @@ static MXCSR: AtomicU32 = AtomicU32::new(0x1f80);
 /// The runtime's part: switches away, and returns when the task runs again.
 static HOOK: AtomicPtr<()> = AtomicPtr::new(ptr::null_mut());
 
+/// cpuid, by a function that is safe in newer compilers only.
+#[allow(unused_unsafe)]
+fn cpuid(leaf: u32, subleaf: u32) -> CpuidResult {
+    // SAFETY: every processor of x86_64 has the instruction.
+    unsafe { __cpuid_count(leaf, subleaf) }
+}
+
 /// Finds out what there is to save, and sets what a preempted task calls. Once, before the first
 /// [`inject_call`].
 pub fn preempt_init(hook: extern "C" fn()) {
     HOOK.store(hook as *mut (), Ordering::Relaxed);
     const OSXSAVE: u32 = 1 << 27;
-    if __cpuid(1).ecx & OSXSAVE == 0 {
+    if cpuid(1, 0).ecx & OSXSAVE == 0 {
         return;
     }
     let enabled: u32;
@@ -59,7 +66,7 @@ pub fn preempt_init(hook: extern "C" fn()) {
     let mask = enabled & !(1 << 9 | 1 << 17 | 1 << 18);
     // The legacy area and the header, then the components where the standard format has them.
     let end = |i| {
-        let component = __cpuid_count(0xd, i);
+        let component = cpuid(0xd, i);
         component.eax + component.ebx
     };
     let size = (2..32).filter(|i| mask & 1 << i != 0).map(end).fold(576, u32::max);
