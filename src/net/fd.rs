@@ -2,79 +2,23 @@
 //! one writer at a time, and closed when the last of them has left (Go: `poll.FD`).
 
 mod idle;
+mod slots;
+mod state;
 
 use super::Error;
-use super::fdmutex::{FdMutex, Semaphore};
-use super::timeout::Timeouts;
 use crate::blocking;
-use crate::lock::Mutex;
-use crate::poll::{Kernel, Mode, PollDesc, Side, above_stdio};
+use crate::poll::{Mode, PollDesc, Side, above_stdio};
 use crate::sched::poller::{netpoll, netpoll_init};
-use crate::sched::sema::{semacquire, semrelease};
-use crate::sched::waiter::WaitWord;
-use crate::sys::fd::{OFlags, PollFd, PollFlags, ppoll};
-use crate::sys::time::Timespec;
+use crate::sched::sema::semacquire;
+use crate::sys::fd::OFlags;
 use crate::sys::{self, Call, Errno, RawFd};
 use crate::time::Instant;
-use core::cell::Cell;
-use core::ptr::{self, NonNull};
-use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use core::ptr::NonNull;
+use core::sync::atomic::Ordering;
 use core::time::Duration;
-
-/// What a short transfer means.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// A TCP stream: a read that returned less than asked for found the queue empty, a write that took
-    /// less found it full, and what changes that is an edge. (The exceptions, urgent data and the end
-    /// of the stream, are seen by [`PollDesc::hangup_seen`].)
-    Stream,
-    /// A pipe of bytes: as above for reads. A write of no more than `PIPE_BUF` bytes takes all or
-    /// nothing, and one of more counts by pages: it tells nothing.
-    Pipe,
-    /// Nothing: go on to EAGAIN.
-    Other,
-    /// As [`Kind::Other`], on an open file that is not to be made non-blocking: ask before each operation
-    /// (see `PollFd::shared`).
-    Asks,
-    /// A file that cannot be polled: only [`Fd::off_p`] moves anything.
-    File,
-}
-
-impl Kind {
-    /// Whether a short transfer in this direction has exhausted it.
-    #[inline]
-    fn tells(self, mode: Mode) -> bool {
-        match self {
-            Kind::Stream => true,
-            Kind::Pipe => mode == Mode::Read,
-            Kind::Other | Kind::Asks | Kind::File => false,
-        }
-    }
-}
-
-/// A direction has been exhausted; and how many looks may rely on that before one asks the kernel again,
-/// so that this (about 0.2 us) hardly counts.
-const EXHAUSTED: u8 = 16;
-
-/// The state behind the handles. Slots are reused and never unmapped.
-pub(super) struct State {
-    mutex: FdMutex,
-    /// Released when the descriptor has been destroyed.
-    destroyed: AtomicU32,
-    /// [`Fd`]s that point here.
-    handles: AtomicU32,
-    /// Set before the slot is used, read until it is destroyed. `None`: a file that cannot be polled.
-    pd: Cell<Option<&'static PollDesc>>,
-    fd: Cell<RawFd>,
-    kind: Cell<Kind>,
-    /// Not 0: known to be empty, or full, so wait for an edge before the next try. Counts down from
-    /// [`EXHAUSTED`] to 1 with each [`Locked::look`]. Each belongs to whoever holds the lock of its
-    /// direction.
-    exhausted: [AtomicU8; 2],
-    pub(super) timeouts: Timeouts,
-    /// Next free slot.
-    link: Cell<Option<NonNull<State>>>,
-}
+pub(super) use state::State;
+use state::{EXHAUSTED, Parking};
+pub(crate) use state::{Kind, Locked};
 
 /// A handle. The descriptor is closed by [`Fd::close`] or with the last handle.
 pub(crate) struct Fd(NonNull<State>);
@@ -84,159 +28,6 @@ pub(crate) struct Fd(NonNull<State>);
 unsafe impl Send for Fd {}
 // SAFETY: as above.
 unsafe impl Sync for Fd {}
-
-/// Parks by the scheduler's semaphores.
-struct Parking;
-
-impl Semaphore for Parking {
-    fn acquire(word: &AtomicU32) {
-        semacquire(word);
-    }
-    fn release(word: &AtomicU32) {
-        semrelease(word);
-    }
-}
-
-/// Holds a direction's lock.
-pub(crate) struct Locked<'a>(&'a State, Mode);
-
-impl Locked<'_> {
-    /// Whether a transfer may succeed, or would fail, right now. Asks the kernel, unless the direction is
-    /// known to be exhausted and there was no edge since. (That there was one is not enough: it may be of
-    /// what the last transfer has moved already.) A file always is.
-    ///
-    /// If not, it is exhausted: the next edge, already latched perhaps, is one of something new. But edges
-    /// are fetched by polls, which nobody may make while no task is parked on a descriptor. So who looks
-    /// again and again without ever parking is answered by the kernel every [`EXHAUSTED`]th time, or always
-    /// if `exact`.
-    pub fn look(&self, exact: bool) -> Result<bool, Error> {
-        let Locked(state, mode) = *self;
-        let Some(pd) = state.pd.get() else { return Ok(true) };
-        let exhausted = &state.exhausted[mode as usize];
-        let edge = netpoll().take_edge(pd, mode)?;
-        let looks = exhausted.load(Ordering::Relaxed);
-        let trusted = looks > 1 && !edge && !exact;
-        let ready = !trusted && would_not_block(state.fd.get(), mode);
-        let known = if ready { 0 } else { EXHAUSTED };
-        exhausted.store(if trusted { looks - 1 } else { known }, Ordering::Relaxed);
-        if !ready {
-            netpoll().watch(pd, mode)?; // here, where a system call is no harm
-        }
-        Ok(ready)
-    }
-
-    /// What [`State::begin`] seldom has to do, or what costs more than a call.
-    #[inline(never)]
-    fn prepare(self) -> Result<Self, Error> {
-        let Locked(state, mode) = self;
-        if let Some(hooks) = state.timeouts.hooks() {
-            (hooks.begin)(state, mode)?;
-        } else if state.exhausted(mode) {
-            state.wait(mode)?;
-        } else {
-            netpoll().reset(state.pd(), mode)?;
-        }
-        Ok(self)
-    }
-
-    /// Parks until there is an edge, and uses it up.
-    fn wait(&self) -> Result<(), Error> {
-        let Locked(state, mode) = *self;
-        state.wait(mode)?;
-        state.exhausted[mode as usize].store(0, Ordering::Relaxed);
-        Ok(())
-    }
-
-    /// Leaves `word` where the next edge finds it. `false`: look again, for there is one, or an error.
-    pub fn enlist(&self, word: WaitWord) -> bool {
-        netpoll().enlist(self.0.pd(), self.1, word) == Ok(true)
-    }
-
-    /// Takes `word` back. `false`: somebody else has taken it.
-    pub fn withdraw(&self, word: WaitWord) -> bool {
-        netpoll().withdraw(self.0.pd(), self.1, word)
-    }
-}
-
-/// poll(2), without waiting.
-fn would_not_block(fd: RawFd, mode: Mode) -> bool {
-    let events = match mode {
-        Mode::Read => PollFlags::IN | PollFlags::RDHUP,
-        Mode::Write => PollFlags::OUT,
-    };
-    let mut fds = [PollFd::new(fd, events)];
-    loop {
-        match ppoll(&mut fds, Some(Timespec::from_nanos(0))) {
-            Ok(ready) => return ready != 0,
-            Err(Errno::EINTR) => {}
-            Err(_) => return true, // then the transfer itself will tell
-        }
-    }
-}
-
-impl Drop for Locked<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        if self.0.mutex.unlock::<Parking>(self.1) {
-            self.0.destroy();
-        }
-    }
-}
-
-impl State {
-    /// The last user has left: gives the number back to the kernel, and only then lets the closer go.
-    #[cold]
-    fn destroy(&self) {
-        if let Some(pd) = self.pd.take() {
-            netpoll().close(pd);
-        }
-        // An error is one of earlier writes to a file; sockets have none. The number is gone anyway, EINTR
-        // included (close(2)).
-        let _ = sys::fd::close(self.fd.get());
-        semrelease(&self.destroyed);
-    }
-
-    #[inline]
-    pub(super) fn pd(&self) -> &'static PollDesc {
-        debug_assert!(self.pd.get().is_some(), "a file");
-        // SAFETY: set by `Fd::new` before the first handle, taken by `destroy` behind the last user. What
-        // `Fd::file` made is not polled (contract of those that call this).
-        unsafe { self.pd.get().unwrap_unchecked() }
-    }
-
-    /// Begins a transfer: as the one reader or writer, and behind an edge if the last one has exhausted
-    /// the descriptor.
-    #[inline]
-    fn begin(&self, mode: Mode) -> Result<Locked<'_>, Error> {
-        self.mutex.lock::<Parking>(mode)?;
-        let locked = Locked(self, mode);
-        if self.timeouts.on() || self.exhausted(mode) || !netpoll().is_reset(self.pd(), mode) {
-            return locked.prepare();
-        }
-        Ok(locked)
-    }
-
-    /// A limit of an earlier call is none of the next one's. The caller holds the direction's lock.
-    fn forget_limit(&self, mode: Mode) -> Result<(), Error> {
-        self.timeouts.hooks().map_or(Ok(()), |hooks| (hooks.forget)(self, mode))
-    }
-
-    /// Whether the last transfer has exhausted the descriptor. The caller holds the direction's lock.
-    #[inline]
-    pub(super) fn exhausted(&self, mode: Mode) -> bool {
-        self.exhausted[mode as usize].load(Ordering::Relaxed) != 0
-    }
-
-    /// Waits for an edge. The caller holds the direction's lock.
-    #[inline(never)] // a park costs more than a call
-    fn wait(&self, mode: Mode) -> Result<(), Error> {
-        self.exhausted[mode as usize].store(EXHAUSTED, Ordering::Relaxed);
-        if let Some(hooks) = self.timeouts.hooks() {
-            return (hooks.wait)(self, mode);
-        }
-        Ok(netpoll().wait(self.pd(), mode)?)
-    }
-}
 
 impl Fd {
     /// Takes over `fd`, which must be non-blocking, perhaps under another number. Closes it if it cannot be
@@ -269,19 +60,7 @@ impl Fd {
     #[inline]
     fn in_slot(slot: NonNull<State>, pd: Option<&'static PollDesc>, fd: RawFd, kind: Kind) -> Fd {
         // SAFETY: a slot of ours, which nobody shares yet.
-        unsafe {
-            slot.write(State {
-                mutex: FdMutex::new(),
-                destroyed: AtomicU32::new(0),
-                handles: AtomicU32::new(1),
-                pd: Cell::new(pd),
-                fd: Cell::new(fd),
-                kind: Cell::new(kind),
-                exhausted: [AtomicU8::new(0), AtomicU8::new(0)],
-                timeouts: Timeouts::new(),
-                link: Cell::new(None),
-            });
-        }
+        unsafe { slot.write(State::new(pd, fd, kind)) };
         Fd(slot)
     }
 
@@ -354,12 +133,10 @@ impl Fd {
         call: Call,
         mut op: impl FnMut(RawFd) -> Result<usize, Errno>,
     ) -> Result<usize, Error> {
-        let state = self.state();
-        state.mutex.lock::<Parking>(mode)?;
-        let _locked = Locked(state, mode);
+        let _locked = self.lock(mode)?;
         blocking(|| {
             loop {
-                match op(state.fd.get()) {
+                match op(self.raw()) {
                     Err(Errno::EINTR) => {}
                     done => return done.map_err(|e| Error::Os(call, e)),
                 }
@@ -369,18 +146,14 @@ impl Fd {
 
     /// Waits for an edge in direction `mode`: for a connect, which the kernel ends with one.
     pub fn wait_edge(&self, mode: Mode) -> Result<(), Error> {
-        let state = self.state();
-        state.mutex.lock::<Parking>(mode)?;
-        let _locked = Locked(state, mode);
-        Ok(netpoll().wait(state.pd(), mode)?)
+        let _locked = self.lock(mode)?;
+        Ok(netpoll().wait(self.pd(), mode)?)
     }
 
     /// Waits until a transfer in direction `mode` may succeed, or would fail.
     pub fn ready(&self, mode: Mode) -> Result<(), Error> {
-        let state = self.state();
-        state.mutex.lock::<Parking>(mode)?;
-        let locked = Locked(state, mode);
-        state.forget_limit(mode)?;
+        let locked = self.lock(mode)?;
+        self.state().forget_limit(mode)?;
         while !locked.look(false)? {
             locked.wait()?;
         }
@@ -391,6 +164,13 @@ impl Fd {
     /// another is under way.
     pub fn is_ready(&self, mode: Mode) -> Result<bool, Error> {
         self.try_lock(mode)?.look(true)
+    }
+
+    /// Becomes the one reader or writer.
+    pub fn lock(&self, mode: Mode) -> Result<Locked<'_>, Error> {
+        let state = self.state();
+        state.mutex.lock::<Parking>(mode)?;
+        Ok(Locked(state, mode))
     }
 
     /// Becomes the one reader or writer, but fails with [`Error::Busy`] where that would wait.
@@ -509,54 +289,3 @@ pub(crate) fn set_nonblocking(fd: RawFd) -> Result<(), Errno> {
     }
     sys::fd::fcntl_setfl(fd, flags | OFlags::NONBLOCK)
 }
-
-/// Where states live.
-mod slots {
-    use super::*;
-    use core::mem::size_of;
-
-    /// Bytes mapped at a time.
-    const BLOCK: usize = 16 << 10;
-
-    struct Slots {
-        free: Option<NonNull<State>>,
-        next: *mut State,
-        left: usize,
-    }
-
-    // SAFETY: free slots belong to the list, and memory to no thread.
-    unsafe impl Send for Slots {}
-
-    static SLOTS: Mutex<Slots> = Mutex::new(Slots { free: None, next: ptr::null_mut(), left: 0 });
-
-    /// A slot that nobody shares, to be written.
-    pub(super) fn get() -> Result<NonNull<State>, Error> {
-        let mut slots = SLOTS.lock();
-        if let Some(slot) = slots.free {
-            // SAFETY: `put` wrote the link, and what is in the list is nobody's.
-            slots.free = unsafe { (&raw const (*slot.as_ptr()).link).read() }.get();
-            return Ok(slot);
-        }
-        if slots.left == 0 {
-            let block = netpoll().kernel().map(BLOCK).map_err(|e| Error::Os(Call::Mmap, e))?;
-            slots.next = block.as_ptr().cast();
-            slots.left = BLOCK / size_of::<State>();
-        }
-        let slot = slots.next;
-        slots.next = slot.wrapping_add(1);
-        slots.left -= 1;
-        // SAFETY: within a block of ours.
-        Ok(unsafe { NonNull::new_unchecked(slot) })
-    }
-
-    /// Gives back a slot that was not written after all, or that nobody uses any more.
-    pub(super) fn put(slot: NonNull<State>) {
-        let mut slots = SLOTS.lock();
-        // SAFETY: its last user gives it back. Only the link: the rest may never have been written.
-        unsafe { (&raw mut (*slot.as_ptr()).link).write(Cell::new(slots.free)) };
-        slots.free = Some(slot);
-    }
-}
-
-// A connection without a stack should stay within 256 bytes: this, and its `PollDesc`.
-static_assertions::const_assert!(size_of::<State>() <= 64);

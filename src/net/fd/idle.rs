@@ -1,18 +1,10 @@
 //! A direction that stays locked while no task runs: what [`serve`](crate::net::serve) makes of an idle
 //! connection.
 
-use super::{Fd, Locked, Parking};
-use crate::net::Error;
+use super::{Fd, Locked};
 use crate::poll::{Mode, PollDesc};
 
 impl Fd {
-    /// Becomes the one reader or writer.
-    pub fn lock(&self, mode: Mode) -> Result<Locked<'_>, Error> {
-        let state = self.state();
-        state.mutex.lock::<Parking>(mode)?;
-        Ok(Locked(state, mode))
-    }
-
     /// The poller's part of it, which is never unmapped. Not of a file.
     pub fn pd(&self) -> &'static PollDesc {
         self.state().pd()
