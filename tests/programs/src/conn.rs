@@ -213,29 +213,39 @@ impl Trial for PingPong {
     }
 }
 
-/// Ten readers with deadlines of a millisecond, against a writer.
+/// Ten tasks make ten transfers each with deadlines of a millisecond; what comes too late gets a new one.
+fn transfer_in_time<C: Conn>(
+    c: &Arc<C>,
+    set_deadline: fn(&C, Option<Instant>) -> Result<(), Error>,
+    transfer: fn(&C) -> Result<(), Error>,
+) {
+    let tasks: Vec<_> = (0..10)
+        .map(|_| {
+            task(c, move |c| {
+                set_deadline(c, Some(after(ms(1)))).unwrap();
+                for _ in 0..10 {
+                    if let Err(e) = transfer(c) {
+                        assert_eq!(e, Error::TimedOut);
+                        set_deadline(c, Some(after(ms(1)))).unwrap();
+                    }
+                }
+            })
+        })
+        .collect();
+    join_all(tasks);
+}
+
+/// Ten readers with deadlines, against a writer.
 struct RacyRead;
 impl Trial for RacyRead {
     fn run<C: Conn>(&self, c1: &Arc<C>, c2: &Arc<C>) {
         let writer = task(c2, |c2| while c2.write(&[7; 1024]).is_ok() {});
-        let readers: Vec<_> = (0..10)
-            .map(|_| {
-                task(c1, |c1| {
-                    let mut buf = [0; 1024];
-                    c1.set_read_deadline(Some(after(ms(1)))).unwrap();
-                    for _ in 0..10 {
-                        match c1.read(&mut buf) {
-                            Ok(n) => assert!(buf[..n].iter().all(|&byte| byte == 7)),
-                            Err(e) => {
-                                assert_eq!(e, Error::TimedOut);
-                                c1.set_read_deadline(Some(after(ms(1)))).unwrap();
-                            }
-                        }
-                    }
-                })
-            })
-            .collect();
-        join_all(readers);
+        transfer_in_time(c1, C::set_read_deadline, |c1| {
+            let mut buf = [0; 1024];
+            let n = c1.read(&mut buf)?;
+            assert!(buf[..n].iter().all(|&byte| byte == 7));
+            Ok(())
+        });
         c1.close().unwrap();
         c2.close().unwrap();
         writer.join();
@@ -247,23 +257,10 @@ struct RacyWrite;
 impl Trial for RacyWrite {
     fn run<C: Conn>(&self, c1: &Arc<C>, c2: &Arc<C>) {
         let reader = task(c2, drain);
-        let writers: Vec<_> = (0..10)
-            .map(|_| {
-                task(c1, |c1| {
-                    c1.set_write_deadline(Some(after(ms(1)))).unwrap();
-                    for _ in 0..10 {
-                        match c1.write(&[1; 1024]) {
-                            Ok(n) => assert!(n > 0),
-                            Err(e) => {
-                                assert_eq!(e, Error::TimedOut);
-                                c1.set_write_deadline(Some(after(ms(1)))).unwrap();
-                            }
-                        }
-                    }
-                })
-            })
-            .collect();
-        join_all(writers);
+        transfer_in_time(c1, C::set_write_deadline, |c1| {
+            assert!(c1.write(&[1; 1024])? > 0);
+            Ok(())
+        });
         c1.close().unwrap();
         reader.join();
     }
