@@ -77,6 +77,18 @@ fn holds(name: &str) {
     }
 }
 
+/// What the program can do and nobody asks for would pass unseen.
+#[test]
+fn every_scenario_is_run() {
+    let output = run(1, "list", "1");
+    let names = String::from_utf8(output.stdout).unwrap();
+    let asked: Vec<&str> =
+        include_str!("sync.rs").split(|c: char| !c.is_alphanumeric() && c != '_').collect();
+    assert!(names.lines().count() > 50, "{names}");
+    let missing: Vec<&str> = names.lines().filter(|name| !asked.contains(name)).collect();
+    assert!(missing.is_empty(), "not run: {missing:?}");
+}
+
 macro_rules! scenarios {
     ($($name:ident)*) => {$(
         #[test]

@@ -86,6 +86,7 @@ fn main(env: Env) -> i32 {
     let (name, words) = match words.split_first() {
         None => return env::tell(env), // run without any argument: there may be no name to ask for
         Some((&"env", _)) => return env::tell(env),
+        Some((&"list", _)) => return list(),
         Some((&"inherited", words)) => return inherited::tell(env, words),
         Some((&"main_returns", words)) => return sched::main_returns(words),
         Some((&name, words)) => (name, words),
@@ -93,5 +94,10 @@ fn main(env: Env) -> i32 {
     let scenario = TOPICS.iter().copied().flatten().find(|scenario| scenario.0 == name);
     scenario.unwrap_or_else(|| panic!("no scenario {name}")).1(words);
     println!("ok {name}");
+    0
+}
+
+fn list() -> i32 {
+    TOPICS.iter().copied().flatten().for_each(|scenario| println!("{}", scenario.0));
     0
 }

@@ -28,6 +28,10 @@ fn main(env: Env) -> i32 {
     }
     let lists = [chan::ALL, locks::ALL, readiness::ALL, scope::ALL, select::ALL, turns::ALL, wait::ALL];
     let mut all = lists.into_iter().flatten();
+    if name == "list" {
+        all.for_each(|scenario| println!("{}", scenario.0));
+        return 0;
+    }
     match all.find(|scenario| scenario.0 == name) {
         Some((_, run)) => {
             run();
