@@ -11,13 +11,28 @@ use crate::sys::sockaddr::SockAddr;
 use crate::sys::socket::{self, MsgFlags, SocketFlags};
 use crate::sys::{self, Call, Errno, RawFd};
 
-/// First and longest pause, in ns, of `accept` when the process or the system is out of descriptors or memory
-/// (the first is net/http's; the longest keeps a close from being noticed late).
-const BACKOFF_FIRST: i64 = 5_000_000;
-const BACKOFF_LONGEST: i64 = 160_000_000;
-
 /// Buffers that the kernel takes in one call (`UIO_MAXIOV`); with more it fails with `EINVAL`.
 const IOV_MAX: usize = 1024;
+
+/// Waits where the process or the system is out of descriptors or memory: each time twice as long, but not so
+/// long that a close is noticed late.
+pub(super) struct Pause(i64);
+
+impl Pause {
+    /// In ns (net/http's).
+    const FIRST: i64 = 5_000_000;
+    const LONGEST: i64 = 160_000_000;
+
+    pub fn new() -> Pause {
+        Pause(Pause::FIRST)
+    }
+
+    #[cold]
+    pub fn wait(&mut self) {
+        sleep_until(nanotime() + self.0);
+        self.0 = (self.0 * 2).min(Pause::LONGEST);
+    }
+}
 
 /// Reads until `buf` is full.
 #[inline]
@@ -146,7 +161,7 @@ impl Fd {
 
     /// Accepts a connection of `kind`: see `TcpListener::accept`.
     pub fn accept(&self, kind: Kind) -> Result<(Fd, SockAddr), Error> {
-        let (mut peer, mut pause) = (SockAddr::empty(), BACKOFF_FIRST);
+        let (mut peer, mut pause) = (SockAddr::empty(), Pause::new());
         let fd = loop {
             let accepted = self.transfer(Mode::Read, Call::Accept4, 0, |fd| {
                 let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
@@ -158,8 +173,7 @@ impl Fd {
                 done => break done?,
             }
             // Deadline and close are seen by the next try.
-            sleep_until(nanotime() + pause);
-            pause = (pause * 2).min(BACKOFF_LONGEST);
+            pause.wait();
         };
         // One that cannot be registered is lost: for the caller to know, even if it is for want of memory.
         Ok((Fd::new(fd as RawFd, kind)?, peer))

@@ -14,10 +14,10 @@ mod records;
 
 use super::{Error, Pollable};
 use crate::net::fd::Fd;
+use crate::net::transfer::Pause;
 use crate::poll::{Mode, PollDesc, Side};
-use crate::rt::clock::nanotime;
 use crate::sched::g::{Gp, WaitReason};
-use crate::sched::poller::{netpoll, sleep_until};
+use crate::sched::poller::netpoll;
 use crate::sched::proc::{getg, gopark, goready};
 use crate::sched::waiter::OneOf;
 use crate::sys::{Call, Errno};
@@ -156,24 +156,6 @@ impl Serve {
             Err(Error::Closed) => Ok(()),
             other => other,
         }
-    }
-}
-
-/// What the program gets when it has waited in vain for memory or descriptors, in ns: first, and at most.
-const PAUSE: (i64, i64) = (5_000_000, 160_000_000);
-
-/// Waits, each time twice as long.
-struct Pause(i64);
-
-impl Pause {
-    fn new() -> Pause {
-        Pause(PAUSE.0)
-    }
-
-    #[cold]
-    fn wait(&mut self) {
-        sleep_until(nanotime() + self.0);
-        self.0 = (self.0 * 2).min(PAUSE.1);
     }
 }
 
