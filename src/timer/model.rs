@@ -99,6 +99,12 @@ impl Drop for World {
     }
 }
 
+/// [`World::expire`] on a thread of its own.
+fn expire_beside(w: &Arc<World>, now: i64) -> thread::JoinHandle<()> {
+    let w = w.clone();
+    thread::spawn(move || w.expire(now))
+}
+
 fn check(model: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(3);
@@ -116,10 +122,7 @@ fn earlier_while_an_entry_is_moved_on() {
         let w = World::new();
         w.set(0, 10);
         w.set(0, 100); // the entry stays at 10
-        let adjuster = thread::spawn({
-            let w = w.clone();
-            move || w.expire(10)
-        });
+        let adjuster = expire_beside(&w, 10);
         w.set(1, 50);
         assert!(w.timers.next() <= 50, "{}", w.timers.next());
         adjuster.join().unwrap();
@@ -142,10 +145,7 @@ fn stopped_while_it_expires() {
     check(|| {
         let w = World::new();
         w.set(0, 10);
-        let poller = thread::spawn({
-            let w = w.clone();
-            move || w.expire(10)
-        });
+        let poller = expire_beside(&w, 10);
         let stopped = w.timers.stop(&w.timer);
         let fired = w.fired.load(Ordering::Relaxed);
         assert_eq!(fired, usize::from(!stopped));
@@ -163,10 +163,7 @@ fn set_again_while_it_expires() {
     check(|| {
         let w = World::new();
         w.set(0, 10);
-        let poller = thread::spawn({
-            let w = w.clone();
-            move || w.expire(10)
-        });
+        let poller = expire_beside(&w, 10);
         w.set(1, 20);
         assert!(w.timers.next() <= 20);
         poller.join().unwrap();
@@ -209,10 +206,7 @@ fn a_reader_beside_all_of_it() {
         let w = World::new();
         w.set(0, 10);
         w.set(0, 60);
-        let adjuster = thread::spawn({
-            let w = w.clone();
-            move || w.expire(20)
-        });
+        let adjuster = expire_beside(&w, 20);
         assert!(w.timers.next() <= 60);
         assert!(w.timers.next() <= 60);
         adjuster.join().unwrap();
