@@ -453,9 +453,11 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
         self.waiters.load(Ordering::SeqCst) != 0
     }
 
-    /// Tasks parked on descriptors, and words that [`Netpoll::enlist`] left there.
+    /// Tasks parked on descriptors, and words that [`Netpoll::enlist`] left there. A figure for people: while
+    /// one is being woken it may be off by those under way.
     pub fn waiters(&self) -> u32 {
-        self.waiters.load(Ordering::SeqCst)
+        // A wake may be counted before its park (see `block`).
+        (self.waiters.load(Ordering::SeqCst) as i32).max(0) as u32
     }
 
     /// Counts woken tasks off, once they are runnable (Go: `netpollAdjustWaiters`).
