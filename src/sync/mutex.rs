@@ -46,8 +46,8 @@ impl Word {
 
     #[inline]
     pub fn lock<P: Parking>(&self) {
-        if self.state.compare_exchange(0, LOCKED, Ordering::Acquire, Ordering::Relaxed).is_err() {
-            self.lock_slow::<P>();
+        if let Err(old) = self.state.compare_exchange(0, LOCKED, Ordering::Acquire, Ordering::Relaxed) {
+            self.lock_slow::<P>(old);
         }
     }
 
@@ -60,10 +60,9 @@ impl Word {
     }
 
     #[cold]
-    fn lock_slow<P: Parking>(&self) {
+    fn lock_slow<P: Parking>(&self, mut old: u32) {
         let mut waited_since = None;
         let (mut starving, mut woken) = (false, false);
-        let mut old = self.state.load(Ordering::Relaxed);
         loop {
             let free = old & (LOCKED | STARVING) == 0;
             let mut new = if free { old | LOCKED } else { old + WAITER };
@@ -101,7 +100,8 @@ impl Word {
     #[inline]
     pub unsafe fn unlock<P: Parking>(&self) {
         let left = self.state.fetch_sub(LOCKED, Ordering::Release) - LOCKED;
-        if left != 0 {
+        // Nobody waits, or somebody was sent for already.
+        if left != 0 && left & (WOKEN | STARVING) != WOKEN {
             self.unlock_slow::<P>(left);
         }
     }

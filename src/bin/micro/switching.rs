@@ -30,7 +30,7 @@ pub fn channels(n: usize) {
     });
 }
 
-fn four_tasks(n: usize, within: fn()) {
+fn four_tasks(n: usize, within: impl Fn() + Copy + Send + Sync) {
     let count = Mutex::new(0);
     scope(|s| {
         for _ in 0..4 {
