@@ -16,8 +16,8 @@ use crate::time::Instant;
 use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
 use core::time::Duration;
+use state::Parking;
 pub(super) use state::State;
-use state::{EXHAUSTED, Parking};
 pub(crate) use state::{Kind, Locked};
 
 /// A handle. The descriptor is closed by [`Fd::close`] or with the last handle.
@@ -74,7 +74,7 @@ impl Fd {
     }
 
     #[inline]
-    fn state(&self) -> &State {
+    pub(super) fn state(&self) -> &State {
         // SAFETY: the slot is initialised, and not reused while there is a handle.
         unsafe { self.0.as_ref() }
     }
@@ -89,40 +89,16 @@ impl Fd {
         self.state().kind.get()
     }
 
-    /// One transfer in direction `mode`: `op` is tried until it is not EAGAIN, with waits in between,
-    /// under the direction's lock. `want`: how many bytes a transfer that exhausts nothing would have
-    /// moved; 0 if its result tells nothing.
-    ///
-    /// The point of it all: after a transfer that exhausted a stream the next one waits at once, instead
-    /// of asking the kernel for an EAGAIN first. No edge is lost by that, because `reset` or `wait` has
-    /// used up the old one *before* the transfer.
-    #[inline]
+    /// See [`State::transfer`].
+    #[inline(always)]
     pub fn transfer(
         &self,
         mode: Mode,
         call: Call,
         want: usize,
-        mut op: impl FnMut(RawFd) -> Result<usize, Errno>,
+        op: impl FnMut(RawFd) -> Result<usize, Errno>,
     ) -> Result<usize, Error> {
-        let state = self.state();
-        let _locked = state.begin(mode)?;
-        let exhausted = &state.exhausted[mode as usize];
-        loop {
-            match op(state.fd.get()) {
-                Ok(n) => {
-                    let short = n < want && n != 0 && state.kind.get().tells(mode);
-                    let known = if short && !state.pd().hangup_seen() { EXHAUSTED } else { 0 };
-                    exhausted.store(known, Ordering::Relaxed);
-                    return Ok(n);
-                }
-                Err(Errno::EAGAIN) => state.wait(mode)?,
-                Err(Errno::EINTR) => {}
-                Err(errno) => {
-                    exhausted.store(0, Ordering::Relaxed);
-                    return Err(Error::Os(call, errno));
-                }
-            }
-        }
+        self.state().transfer(mode, call, want, op)
     }
 
     /// One operation on a file, which blocks its thread while other tasks go on (see [`blocking`]). Nothing

@@ -1,7 +1,7 @@
 //! Moving bytes over a descriptor: what the kinds of streams and sockets do alike.
 
 use super::Error;
-use super::fd::{Fd, Kind};
+use super::fd::{Fd, Kind, State};
 use crate::poll::Mode;
 use crate::rt::clock::nanotime;
 use crate::sched::poller::sleep_until;
@@ -57,6 +57,7 @@ pub(crate) fn drain(
 ) -> Result<(), Error> {
     while !buf.is_empty() {
         match write(buf)? {
+            n if n == buf.len() => break, // as nearly always
             0 => return Err(Error::WriteZero),
             n => buf = buf.get(n..).unwrap_or_default(),
         }
@@ -66,7 +67,7 @@ pub(crate) fn drain(
 
 impl Fd {
     /// Reads at most `buf.len()` bytes: 0 at the end, or for an empty buffer.
-    #[inline]
+    #[inline(always)]
     pub fn read(&self, buf: &mut [u8]) -> Result<usize, Error> {
         if buf.is_empty() {
             return Ok(0);
@@ -98,10 +99,7 @@ impl Fd {
     /// Writes at least one byte, unless `buf` is empty.
     #[inline]
     pub fn write(&self, buf: &[u8]) -> Result<usize, Error> {
-        if buf.is_empty() {
-            return Ok(0);
-        }
-        self.transfer(Mode::Write, Call::Write, buf.len(), |fd| sys::fd::write(fd, buf))
+        self.state().write(buf)
     }
 
     pub fn write_vectored(&self, bufs: &[IoSlice<'_>]) -> Result<usize, Error> {
@@ -113,9 +111,9 @@ impl Fd {
         self.transfer(Mode::Write, Call::Writev, len, |fd| sys::fd::writev(fd, bufs))
     }
 
-    #[inline]
+    #[inline(always)]
     pub fn write_all(&self, buf: &[u8]) -> Result<(), Error> {
-        drain(buf, |buf| self.write(buf))
+        self.state().write_all(buf)
     }
 
     /// Sends from a file until `count` bytes or its end.
@@ -177,5 +175,20 @@ impl Fd {
         };
         // One that cannot be registered is lost: for the caller to know, even if it is for want of memory.
         Ok((Fd::new(fd as RawFd, kind)?, peer))
+    }
+}
+
+impl State {
+    #[inline]
+    fn write(&self, buf: &[u8]) -> Result<usize, Error> {
+        if buf.is_empty() {
+            return Ok(0);
+        }
+        self.transfer(Mode::Write, Call::Write, buf.len(), |fd| sys::fd::write(fd, buf))
+    }
+
+    #[inline]
+    fn write_all(&self, buf: &[u8]) -> Result<(), Error> {
+        drain(buf, |buf| self.write(buf))
     }
 }

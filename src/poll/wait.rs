@@ -97,11 +97,19 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
         if pd.unwatched(mode) {
             self.arm_out(pd, None)?;
         }
-        while !self.block(pd, mode, false)? {
+        if self.block(pd, mode, false)? { Ok(()) } else { self.wait_on(pd, mode) }
+    }
+
+    /// A wait that was ended: by a deadline or a close, as a rule.
+    #[cold]
+    fn wait_on(&self, pd: &PollDesc, mode: Mode) -> Result<(), Error> {
+        loop {
             self.check(pd, mode)?;
             // A deadline passed and was moved on before this task ran: the wait goes on.
+            if self.block(pd, mode, false)? {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
     /// As [`Netpoll::wait`], deaf to deadlines and close: for an operation in flight that nothing can
@@ -122,6 +130,7 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
 
     /// Go's `netpollblock`: `true` if an edge was used up, `false` if a deadline or a close ended the
     /// wait, or was found on the way into it.
+    #[inline]
     fn block(&self, pd: &PollDesc, mode: Mode, waitio: bool) -> Result<bool, Error> {
         let semaphore = pd.semaphore(mode);
         match semaphore.compare_exchange(NIL, WAIT, Ordering::SeqCst, Ordering::SeqCst) {

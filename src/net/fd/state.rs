@@ -10,7 +10,7 @@ use crate::sched::sema::{semacquire, semrelease};
 use crate::sched::waiter::WaitWord;
 use crate::sys::fd::{PollFd, PollFlags, ppoll};
 use crate::sys::time::Timespec;
-use crate::sys::{self, Errno, RawFd};
+use crate::sys::{self, Call, Errno, RawFd};
 use core::cell::Cell;
 use core::mem::size_of;
 use core::ptr::NonNull;
@@ -111,20 +111,6 @@ impl Locked<'_> {
         Ok(ready)
     }
 
-    /// What [`State::begin`] seldom has to do, or what costs more than a call.
-    #[inline(never)]
-    fn prepare(self) -> Result<Self, Error> {
-        let Locked(state, mode) = self;
-        if let Some(hooks) = state.timeouts.hooks() {
-            (hooks.begin)(state, mode)?;
-        } else if state.exhausted(mode) {
-            state.wait(mode)?;
-        } else {
-            netpoll().reset(state.pd(), mode)?;
-        }
-        Ok(self)
-    }
-
     /// Parks until there is an edge, and uses it up.
     pub(super) fn wait(&self) -> Result<(), Error> {
         let Locked(state, mode) = *self;
@@ -205,16 +191,66 @@ impl State {
         unsafe { self.pd.get().unwrap_unchecked() }
     }
 
+    /// One transfer in direction `mode`: `op` is tried until it is not EAGAIN, with waits in between,
+    /// under the direction's lock. `want`: how many bytes a transfer that exhausts nothing would have
+    /// moved; 0 if its result tells nothing.
+    ///
+    /// The point of it all: after a transfer that exhausted a stream the next one waits at once, instead
+    /// of asking the kernel for an EAGAIN first. No edge is lost by that, because `reset` or `wait` has
+    /// used up the old one *before* the transfer.
+    ///
+    /// Of the state, not of the handle: a handle lies in its task's frame, far from what runs now, and a caller that
+    /// has looked at it once keeps what it found.
+    #[inline]
+    pub(in crate::net) fn transfer(
+        &self,
+        mode: Mode,
+        call: Call,
+        want: usize,
+        mut op: impl FnMut(RawFd) -> Result<usize, Errno>,
+    ) -> Result<usize, Error> {
+        let _locked = self.begin(mode)?;
+        let exhausted = &self.exhausted[mode as usize];
+        loop {
+            match op(self.fd.get()) {
+                Ok(n) => {
+                    let short = n < want && n != 0 && self.kind.get().tells(mode);
+                    let known = if short && !self.pd().hangup_seen() { EXHAUSTED } else { 0 };
+                    exhausted.store(known, Ordering::Relaxed);
+                    return Ok(n);
+                }
+                Err(Errno::EAGAIN) => self.wait(mode)?,
+                Err(Errno::EINTR) => {}
+                Err(errno) => {
+                    exhausted.store(0, Ordering::Relaxed);
+                    return Err(Error::Os(call, errno));
+                }
+            }
+        }
+    }
+
     /// Begins a transfer: as the one reader or writer, and behind an edge if the last one has exhausted
     /// the descriptor.
-    #[inline]
+    #[inline(always)]
     pub(super) fn begin(&self, mode: Mode) -> Result<Locked<'_>, Error> {
         self.mutex.lock::<Parking>(mode)?;
         let locked = Locked(self, mode);
-        if self.timeouts.on() || self.exhausted(mode) || !netpoll().is_reset(self.pd(), mode) {
-            return locked.prepare();
+        if self.exhausted(mode) || self.timeouts.on() || !netpoll().is_reset(self.pd(), mode) {
+            self.prepare(mode)?;
         }
         Ok(locked)
+    }
+
+    /// What [`State::begin`] seldom has to do, or what costs more than a call.
+    #[inline(never)]
+    fn prepare(&self, mode: Mode) -> Result<(), Error> {
+        if let Some(hooks) = self.timeouts.hooks() {
+            (hooks.begin)(self, mode)
+        } else if self.exhausted(mode) {
+            Ok(netpoll().wait(self.pd(), mode)?)
+        } else {
+            Ok(netpoll().reset(self.pd(), mode)?)
+        }
     }
 
     /// A limit of an earlier call is none of the next one's. The caller holds the direction's lock.

@@ -121,7 +121,7 @@ macro_rules! writer {
             ///
             /// # Errors
             /// As `write`; how much went before is unknown.
-            #[inline]
+            #[inline(always)] // as `Fd::transfer`
             pub fn write_all(&self, buf: &[u8]) -> Result<(), Error> {
                 self.fd.write_all(buf)
             }
