@@ -7,6 +7,7 @@
 //! | [`epollwait`] | Go's `runtime·epollwait`: `epoll_pwait` with a null signal mask, 32-bit result |
 //! | [`epoll_pwait2`] | the same with a `timespec` |
 //! | `Context`, `switch` | leave one stack for another; only what the compiler cannot be told of is saved |
+//! | `prefetch` | a stack that is switched to soon comes into the cache; may do nothing |
 //! | `clone_thread` | a thread on a stack of its own, in Rust code only once it stands on it |
 //! | `exit_thread_unmap` | the calling thread frees its own stack and ends |
 //! | `thread_pointer` | the word the thread pointer register points at: its own address |

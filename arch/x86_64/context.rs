@@ -82,6 +82,29 @@ unsafe extern "C" fn first_run() -> ! {
     )
 }
 
+/// Has the processor fetch what [`switch`] to `context` and the innermost frames there will read. A hint, which changes
+/// nothing and cannot fault: somebody else may use the context meanwhile, and the stack be gone.
+///
+/// # Safety
+/// `context` must be readable.
+#[inline(always)]
+pub unsafe fn prefetch(context: *const Context) {
+    // SAFETY: one load, in assembly because it may race with a `switch`; prefetches of any address are allowed.
+    unsafe {
+        asm!(
+            "mov {sp}, [{context}]",
+            "prefetcht0 [{sp}]",
+            "prefetcht0 [{sp} + 64]",
+            "prefetcht0 [{sp} + 128]",
+            "prefetcht0 [{sp} + 192]",
+            "prefetcht0 [{sp} + 256]",
+            context = in(reg) context,
+            sp = out(reg) _,
+            options(nostack, readonly, preserves_flags),
+        );
+    }
+}
+
 /// Saves the running stack in `from` and goes on where `to` was left, or at the entry of a new
 /// context. Returns when some other switch names `from` as its `to`, perhaps on another thread.
 ///

@@ -187,17 +187,17 @@ pub(super) fn globrunqget(p: &P) -> Option<Gp> {
         return None;
     }
     let mut idle = SCHED.idle.lock();
-    let share = size
-        .checked_div(allp().len())
-        .map_or(1, |share| share + 1)
-        .min(GLOBAL_BATCH)
-        .min(SLOTS - p.runq.len());
+    let share = (size / allp().len().max(1) + 1).min(GLOBAL_BATCH).min(SLOTS - p.runq.len());
     let first = idle.take_g()?;
-    for _ in 1..share {
-        let Some(g) = idle.take_quick() else { break };
+    let mut taken = 0;
+    while taken + 1 < share
+        && let Some(g) = idle.runq.pop_front()
+    {
         let put = p.runq.put(g.into_word());
         debug_assert!(put, "there was room, and only the owner fills it");
+        taken += 1;
     }
+    idle.took(taken);
     Some(first)
 }
 

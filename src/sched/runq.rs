@@ -14,6 +14,9 @@ use core::cell::Cell;
 /// Slots (Go's figure). Under loom four, so that models reach the end of the ring.
 pub(crate) const SLOTS: usize = if cfg!(loom) { 4 } else { 256 };
 
+/// See [`RunQueue::group`].
+const GROUP: u32 = 8;
+
 /// Nobody: no task has this word.
 const NOBODY: usize = 0;
 
@@ -143,6 +146,16 @@ impl RunQueue {
         }
         // A thief may have emptied it; nobody else can have filled it.
         self.next.compare_exchange(next, NOBODY, Ordering::AcqRel, Ordering::Relaxed).ok()
+    }
+
+    /// Whenever the ring has come to the first of [`GROUP`] slots: the tasks in these. They stay there, and somebody may
+    /// take them at once. Owner only.
+    #[inline]
+    pub fn group(&self) -> impl Iterator<Item = usize> {
+        let head = self.head.load(Ordering::Relaxed);
+        let len = self.tail.load(Ordering::Relaxed).wrapping_sub(head);
+        let n = if head.is_multiple_of(GROUP) { len.min(GROUP) } else { 0 };
+        (0..n).map(move |i| self.slot(head.wrapping_add(i)).load(Ordering::Relaxed))
     }
 
     /// Takes the first. Owner only.

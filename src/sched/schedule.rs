@@ -16,7 +16,7 @@
 use super::blocking::back_from_call;
 use super::g::{Gp, Status};
 use super::m::{After, M};
-use super::p::P;
+use super::p::{P, task as task_of};
 use super::proc::{globrunqget, runqput_tail, wakep};
 use super::stack;
 use super::state::{
@@ -24,7 +24,7 @@ use super::state::{
     take_idle_p, threads, wake_poller,
 };
 use super::{life, overflow, sysmon, task};
-use crate::arch::switch;
+use crate::arch::{prefetch, switch};
 use crate::poll::Waiter;
 use crate::rt;
 use core::ptr;
@@ -252,6 +252,17 @@ fn poll_without_p(m: &'static M) -> Option<Gp> {
     Some(g)
 }
 
+/// Has the stacks of the next tasks fetched. One that has rested while hundreds of others ran is in no cache, and its
+/// page in no TLB, and a turn that begins so costs more than all instructions of a switch. Several at a time, for the
+/// processor walks the page tables for all of them at once (1,024 connections: a tenth of the CPU a request).
+#[inline]
+fn look_ahead(p: &P) {
+    for word in p.runq.group() {
+        // SAFETY: in a `G`, which is never freed.
+        unsafe { prefetch(task_of(word).context.get()) };
+    }
+}
+
 /// The loop of a thread, on `g0`.
 pub(super) fn schedule(m: &'static M) -> ! {
     loop {
@@ -266,6 +277,7 @@ pub(super) fn schedule(m: &'static M) -> ! {
             SCHED.idle.lock().stackless.push(g); // until somebody has no work: `give_up_p`
             continue;
         }
+        m.p.get().into_iter().for_each(look_ahead);
         g.casgstatus(Status::Runnable, Status::Running);
         m.curg.set(Some(g));
         loop {

@@ -177,9 +177,15 @@ impl Idle {
     #[inline(never)]
     pub fn take_quick(&mut self) -> Option<Gp> {
         let g = self.runq.pop_front()?;
-        SCHED.urgent.store(SCHED.urgent.load(Ordering::Relaxed).saturating_sub(1), Ordering::Relaxed);
-        SCHED.runq_size.store(SCHED.runq_size.load(Ordering::Relaxed) - 1, Ordering::SeqCst);
+        self.took(1);
         Some(g)
+    }
+
+    /// Counts `n` off that were taken out of `runq`.
+    #[inline(never)]
+    pub fn took(&self, n: usize) {
+        SCHED.urgent.store(SCHED.urgent.load(Ordering::Relaxed).saturating_sub(n), Ordering::Relaxed);
+        SCHED.runq_size.store(SCHED.runq_size.load(Ordering::Relaxed) - n, Ordering::SeqCst);
     }
 }
 
