@@ -32,8 +32,8 @@ pub struct PipeWriter {
 }
 
 // From elsewhere it may be one of packets, which the reading end does not tell (`O_DIRECT` is the other's).
-methods! { PipeReader: reader, error_type, read_deadline, handle, raw_fd(|_| Kind::Other) }
-methods! { PipeWriter: writer, error_type, write_deadline, handle, raw_fd(|_| Kind::Other) }
+methods! { PipeReader: reader(File), error_type, read_deadline, handle, raw_fd(|_| Kind::Other) }
+methods! { PipeWriter: writer(File), error_type, write_deadline, handle, raw_fd(|_| Kind::Other) }
 
 pollable! {
     PipeReader: readable;

@@ -16,8 +16,8 @@ pub struct WriteHalf {
     fd: Fd,
 }
 
-methods! { ReadHalf: reader, read_deadline, error_type, handle }
-methods! { WriteHalf: writer, write_deadline, error_type, handle }
+methods! { ReadHalf: reader(Socket), read_deadline, error_type, handle }
+methods! { WriteHalf: writer(Socket), write_deadline, error_type, handle }
 
 pollable! {
     ReadHalf: readable;

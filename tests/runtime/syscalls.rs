@@ -96,7 +96,7 @@ fn a_request_costs_a_wait_a_read_and_a_write() {
     // The last of them lasts. A thread that the tracer holds for a millisecond looks like one that computes: a
     // monitor, where there is one, then polls in its place.
     assert!((250..=301).contains(&waits), "{waits} waits");
-    assert_eq!(others, expected(&[("read", 300), ("write", 300)]));
+    assert_eq!(others, expected(&[("recvfrom", 300), ("sendto", 300)]));
     // Go's registers: no mask.
     trace.assert_arg("epoll_pwait", 4, 0);
 }
@@ -107,6 +107,12 @@ fn an_end_that_comes_with_data_costs_one_read_more() {
     let trace = trace(0, Leave::WithData);
     let (waits, others) = counts(&trace);
     assert!((1..=2).contains(&waits), "{waits} waits");
-    trace.only(|call| !is_wait(call)).assert_sequence(["read", "write", "read", "epoll_ctl", "close"]);
+    trace.only(|call| !is_wait(call)).assert_sequence([
+        "recvfrom",
+        "sendto",
+        "recvfrom",
+        "epoll_ctl",
+        "close",
+    ]);
     assert_eq!(others.values().sum::<usize>(), 5);
 }

@@ -14,11 +14,12 @@ const ALLOWED: &[u32] = &[
     // Requests.
     kernel::__NR_epoll_pwait,
     kernel::__NR_epoll_pwait2,
+    kernel::__NR_recvfrom,
+    kernel::__NR_sendto,
     kernel::__NR_read,
     kernel::__NR_write,
     kernel::__NR_writev,
     kernel::__NR_sendfile,
-    kernel::__NR_sendto,
     kernel::__NR_openat2,
     kernel::__NR_openat,
     kernel::__NR_fstat,

@@ -8,6 +8,7 @@
 use super::super::Error;
 use super::super::connect::connect;
 use super::super::fd::Kind as Transfer;
+use super::super::transfer::Socket;
 use super::Addrs;
 use super::files::Conf;
 use super::message::{Answer, Kind, MAX_QUERY, Name};
@@ -194,13 +195,13 @@ fn exchange<'a>(
     let length = (query.len() as u16).to_be_bytes();
     let mut message = [0; 2 + MAX_QUERY];
     message.iter_mut().zip(length.iter().chain(query)).for_each(|(place, byte)| *place = *byte);
-    stream.write_all(message.get(..2 + query.len()).unwrap_or_default())?;
+    stream.write_all::<Socket>(message.get(..2 + query.len()).unwrap_or_default())?;
     let mut length = [0; 2];
-    stream.read_exact(&mut length)?;
+    stream.read_exact::<Socket>(&mut length)?;
     let length = usize::from(u16::from_be_bytes(length));
     let part = answer.len().min(length);
     let answer = answer.get_mut(..part).unwrap_or_default();
-    stream.read_exact(answer)?;
+    stream.read_exact::<Socket>(answer)?;
     Ok((answer, part == length))
 }
 

@@ -13,10 +13,10 @@ macro_rules! error_type {
     };
 }
 
-/// Reading bytes.
+/// Reading bytes, by the calls of a [`Bytes`](crate::net::transfer::Bytes).
 macro_rules! reader {
-    ($ty:ident) => {
-        $crate::net::methods::reader! { @methods $ty }
+    ($ty:ident $bytes:ident) => {
+        $crate::net::methods::reader! { @methods $ty $bytes }
         $crate::net::methods::reader! { @traits $ty; $ty; &$ty }
 
         impl $crate::io::sealed::CopyFrom for $ty {
@@ -28,18 +28,18 @@ macro_rules! reader {
             }
         }
     };
-    (@methods $ty:ident) => {
+    (@methods $ty:ident $bytes:ident) => {
         impl $ty {
             /// Reads what is there, at least one byte, and returns how many; 0 at the end, or for an empty
             /// buffer (which asks nothing of the kernel). Parks while there is nothing.
             ///
             /// # Errors
             /// [`Error::TimedOut`] once the read deadline has passed, even with data ready;
-            /// [`Error::Closed`]; [`Error::Os`] of `read` (`ECONNRESET`, …).
+            /// [`Error::Closed`]; [`Error::Os`] of `read`, or of a socket's `recvfrom` (`ECONNRESET`, …).
             #[inline(always)] // for the last line's sake
             pub fn read(&self, buf: &mut [u8]) -> Result<usize, Error> {
                 let len = buf.len();
-                let n = self.fd.read(buf)?;
+                let n = self.fd.read::<$crate::net::transfer::$bytes>(buf)?;
                 // SAFETY: `Fd::read` returns no more than the length it was given.
                 unsafe { core::hint::assert_unchecked(n <= len) }; // saves the caller's bounds check
                 Ok(n)
@@ -61,7 +61,7 @@ macro_rules! reader {
             /// # Errors
             /// As `read`, and [`Error::UnexpectedEof`]; what was read before is in the buffer.
             pub fn read_exact(&self, buf: &mut [u8]) -> Result<(), Error> {
-                self.fd.read_exact(buf)
+                self.fd.read_exact::<$crate::net::transfer::$bytes>(buf)
             }
         }
     };
@@ -81,10 +81,10 @@ macro_rules! reader {
     )*};
 }
 
-/// Writing bytes.
+/// Writing bytes, as above.
 macro_rules! writer {
-    ($ty:ident) => {
-        $crate::net::methods::writer! { @methods $ty }
+    ($ty:ident $bytes:ident) => {
+        $crate::net::methods::writer! { @methods $ty $bytes }
         $crate::net::methods::writer! { @traits $ty; $ty; &$ty }
 
         impl $crate::io::sealed::CopyTo for $ty {
@@ -96,17 +96,17 @@ macro_rules! writer {
             }
         }
     };
-    (@methods $ty:ident) => {
+    (@methods $ty:ident $bytes:ident) => {
         impl $ty {
             /// Writes as much as the kernel takes, at least one byte, and returns how much. Parks while it
             /// takes nothing.
             ///
             /// # Errors
             /// [`Error::TimedOut`] once the write deadline has passed, [`Error::Closed`], [`Error::Os`] of
-            /// `write` (`EPIPE`, `ECONNRESET`, …; there is no SIGPIPE).
+            /// `write`, or of a socket's `sendto` (`EPIPE`, `ECONNRESET`, …; there is no SIGPIPE).
             #[inline]
             pub fn write(&self, buf: &[u8]) -> Result<usize, Error> {
-                self.fd.write(buf)
+                self.fd.write::<$crate::net::transfer::$bytes>(buf)
             }
 
             /// As `write`, from several buffers (at most 1024 of them count).
@@ -123,7 +123,7 @@ macro_rules! writer {
             /// As `write`; how much went before is unknown.
             #[inline(always)] // as `Fd::transfer`
             pub fn write_all(&self, buf: &[u8]) -> Result<(), Error> {
-                self.fd.write_all(buf)
+                self.fd.write_all::<$crate::net::transfer::$bytes>(buf)
             }
         }
     };
@@ -151,7 +151,7 @@ macro_rules! writer {
 /// A connection that carries bytes.
 macro_rules! stream {
     ($ty:ident) => {
-        $crate::net::methods::methods! { $ty: reader, writer, error_type, deadlines }
+        $crate::net::methods::methods! { $ty: reader(Socket), writer(Socket), error_type, deadlines }
 
         impl $ty {
             /// As `read`, but leaves the data there for the next read.

@@ -156,7 +156,7 @@ fn data_and_reset(_: &[&str]) {
             }
         };
         // Linux keeps what came before the reset.
-        assert_eq!((end, got), (Error::Os(Call::Read, Errno::ECONNRESET), 10));
+        assert_eq!((end, got), (Error::Os(Call::Recvfrom, Errno::ECONNRESET), 10));
     }
 }
 
