@@ -168,9 +168,13 @@ pub(super) fn runqput_tail(p: &P, word: usize) {
 /// `false`: there is room after all.
 #[cold]
 fn runqput_slow(p: &P, word: usize) -> bool {
-    let Some(half) = p.runq.take_half() else { return false };
+    let mut half = [0; SLOTS / 2];
+    if !p.runq.take_half(&mut half) {
+        return false;
+    }
     let mut idle = SCHED.idle.lock();
-    half.into_iter().chain([word]).for_each(|word| idle.put_g(task(word)));
+    half.iter().for_each(|&word| idle.put_g(task(word)));
+    idle.put_g(task(word));
     true
 }
 

@@ -107,26 +107,26 @@ impl RunQueue {
         room
     }
 
-    /// Takes the first half of a full ring. `None`: somebody stole, and there is room. Owner only.
-    pub fn take_half(&self) -> Option<Half> {
+    /// Takes the first half of a full ring. `false`: somebody stole, and there is room. Owner only.
+    #[must_use]
+    pub fn take_half(&self, half: &mut Half) -> bool {
         let head = self.head.load(Ordering::Acquire);
         if self.tail.load(Ordering::Relaxed).wrapping_sub(head) < SLOTS as u32 {
-            return None;
+            return false;
         }
-        let mut half = [NOBODY; SLOTS / 2];
         for (i, place) in half.iter_mut().enumerate() {
             *place = self.slot(head.wrapping_add(i as u32)).load(Ordering::Relaxed);
         }
         let after = head.wrapping_add(SLOTS as u32 / 2);
-        self.head.compare_exchange(head, after, Ordering::AcqRel, Ordering::Relaxed).ok()?;
-        Some(half)
+        self.head.compare_exchange(head, after, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
     /// Puts as the scheduler does: what goes to the queue of all, if the ring is full.
     #[cfg(test)]
     fn put_or_overflow(&self, task: usize) -> Option<impl Iterator<Item = usize>> {
         while !self.put(task) {
-            if let Some(half) = self.take_half() {
+            let mut half = [NOBODY; SLOTS / 2];
+            if self.take_half(&mut half) {
                 return Some(half.into_iter().chain([task]));
             }
         }

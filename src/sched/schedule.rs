@@ -277,7 +277,9 @@ pub(super) fn schedule(m: &'static M) -> ! {
             SCHED.idle.lock().stackless.push(g); // until somebody has no work: `give_up_p`
             continue;
         }
-        m.p.get().into_iter().for_each(look_ahead);
+        if let Some(p) = m.p.get() {
+            look_ahead(p);
+        }
         g.casgstatus(Status::Runnable, Status::Running);
         m.curg.set(Some(g));
         loop {
