@@ -16,7 +16,7 @@ pub(super) const QUICK: i64 = 20_000;
 const QUICK_LOOKS: u32 = 50;
 
 /// Shortest and longest sleep between two looks otherwise, in ns.
-pub(super) const SHORT: i64 = 1_000_000;
+pub(super) const SHORT: i64 = 800_000;
 pub(super) const LONG: i64 = 10_000_000;
 
 /// What the monitor saw of a P. Its own, and nobody else's.
@@ -153,7 +153,7 @@ mod tests {
     #[test]
     fn a_program_without_calls_is_looked_at_ever_less() {
         let mut pace = Pace::new();
-        assert_eq!(delays(&mut pace, 5, Fine), [2_000_000, 4_000_000, 8_000_000, LONG, LONG]);
+        assert_eq!(delays(&mut pace, 5, Fine), [2 * SHORT, 4 * SHORT, 8 * SHORT, LONG, LONG]);
         assert_eq!(pace.busy(Fine, true), SHORT);
         assert_eq!(pace.busy(Fine, false), 2 * SHORT);
     }

@@ -29,8 +29,9 @@ use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 /// How long a task may run while others wait (Go: `forcePreemptNS`).
 pub(super) const SLICE: i64 = 10_000_000;
 
-/// How long when a task that did I/O waits for its turn; and how long nobody may poll.
-const IO_SLICE: i64 = 1_000_000;
+/// How long when a task that did I/O waits for its turn; and how long nobody may poll. Below 1 ms, so that what comes
+/// over the network beside tasks that compute is answered within that as a rule.
+const IO_SLICE: i64 = SHORT;
 
 /// Looks in a row at an idle program before the monitor sleeps for good: 100 ms. A program that is
 /// woken more often than that is not made to wake the monitor each time.
