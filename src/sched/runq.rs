@@ -151,11 +151,12 @@ impl RunQueue {
     /// Whenever the ring has come to the first of [`GROUP`] slots: the tasks in these. They stay there, and somebody may
     /// take them at once. Owner only.
     #[inline]
-    pub fn group(&self) -> impl Iterator<Item = usize> {
+    pub fn group(&self) -> Option<impl Iterator<Item = usize>> {
         let head = self.head.load(Ordering::Relaxed);
-        let len = self.tail.load(Ordering::Relaxed).wrapping_sub(head);
-        let n = if head.is_multiple_of(GROUP) { len.min(GROUP) } else { 0 };
-        (0..n).map(move |i| self.slot(head.wrapping_add(i)).load(Ordering::Relaxed))
+        head.is_multiple_of(GROUP).then(|| {
+            let len = self.tail.load(Ordering::Relaxed).wrapping_sub(head);
+            (0..len.min(GROUP)).map(move |i| self.slot(head.wrapping_add(i)).load(Ordering::Relaxed))
+        })
     }
 
     /// Takes the first. Owner only.

@@ -257,7 +257,8 @@ fn poll_without_p(m: &'static M) -> Option<Gp> {
 /// processor walks the page tables for all of them at once (1,024 connections: a tenth of the CPU a request).
 #[inline]
 fn look_ahead(p: &P) {
-    for word in p.runq.group() {
+    let Some(group) = p.runq.group() else { return };
+    for word in group {
         // SAFETY: in a `G`, which is never freed.
         unsafe { prefetch(task_of(word).context.get()) };
     }
