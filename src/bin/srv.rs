@@ -28,6 +28,17 @@ const BUFFER: usize = 4096;
 /// Answers that are sent by one write, at most.
 const TOGETHER: usize = 8;
 
+/// So many, one behind the other.
+static ANSWERS: [u8; ANSWER.len() * TOGETHER] = {
+    let mut all = [0; ANSWER.len() * TOGETHER];
+    let mut at = 0;
+    while at < all.len() {
+        all[at] = ANSWER[at % ANSWER.len()];
+        at += 1;
+    }
+    all
+};
+
 fn main(env: Env) -> i32 {
     let word = |n| env.args().nth(n).and_then(|word| word.to_str().ok());
     let run: fn(&TcpListener) = match word(1) {
@@ -91,7 +102,9 @@ fn http(stream: &TcpStream) {
     while let Ok(n @ 1..) = stream.read(&mut buf[filled..]) {
         filled += n;
         let Some(used) = answer(stream, &buf[..filled]) else { return };
-        buf.copy_within(used..filled, 0);
+        if used < filled {
+            buf.copy_within(used..filled, 0);
+        }
         filled -= used;
         if filled == BUFFER {
             return; // a head that large is refused
@@ -101,26 +114,23 @@ fn http(stream: &TcpStream) {
 
 /// Answers all whole heads at the front of `input`; how many bytes these are. `None`: the connection is over.
 fn answer(stream: &TcpStream, input: &[u8]) -> Option<usize> {
-    let (mut used, mut pending) = (0, 0);
-    let mut out = [0; ANSWER.len() * TOGETHER];
-    let mut open = true;
+    let (mut used, mut pending, mut open) = (0, 0, true);
     while open && used < input.len() {
         match head(&input[used..]) {
             Ok(Status::Complete((len, keep))) => (used, open) = (used + len, keep),
             Ok(Status::Partial) => break,
             Err(_) => {
-                stream.write_all(&out[..pending]).ok()?;
+                stream.write_all(&ANSWERS[..pending]).ok()?;
                 return None;
             }
         }
-        out[pending..pending + ANSWER.len()].copy_from_slice(ANSWER);
         pending += ANSWER.len();
-        if pending == out.len() {
-            stream.write_all(&out).ok()?;
+        if pending == ANSWERS.len() {
+            stream.write_all(&ANSWERS).ok()?;
             pending = 0;
         }
     }
-    stream.write_all(&out[..pending]).ok()?;
+    stream.write_all(&ANSWERS[..pending]).ok()?;
     open.then_some(used)
 }
 
