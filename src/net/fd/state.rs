@@ -228,14 +228,20 @@ impl State {
         self.exhausted[mode as usize].load(Ordering::Relaxed) != 0
     }
 
-    /// Waits for an edge. The caller holds the direction's lock.
+    /// Waits for an edge. The caller holds the direction's lock. If none comes, who tries again asks the kernel
+    /// first, as in Go: the EAGAIN that led here is believed no longer than that.
     #[inline(never)] // a park costs more than a call
-    pub(super) fn wait(&self, mode: Mode) -> Result<(), Error> {
-        self.exhausted[mode as usize].store(EXHAUSTED, Ordering::Relaxed);
-        if let Some(hooks) = self.timeouts.hooks() {
-            return (hooks.wait)(self, mode);
+    pub(in crate::net) fn wait(&self, mode: Mode) -> Result<(), Error> {
+        let exhausted = &self.exhausted[mode as usize];
+        exhausted.store(EXHAUSTED, Ordering::Relaxed);
+        let waited = match self.timeouts.hooks() {
+            Some(hooks) => (hooks.wait)(self, mode),
+            None => netpoll().wait(self.pd(), mode).map_err(Error::from),
+        };
+        if waited.is_err() {
+            exhausted.store(0, Ordering::Relaxed);
         }
-        Ok(netpoll().wait(self.pd(), mode)?)
+        waited
     }
 }
 

@@ -8,15 +8,17 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 use netpoll::arch::syscall1;
-use netpoll::io::{copy, pipe};
+use netpoll::io::{OwnedFd, PollFd, copy, pipe};
 use netpoll::net::udp::{RecvDatagram, SendDatagram};
 use netpoll::net::{
     Error, Next, Serve, Shutdown, TcpBuilder, TcpListener, TcpStream, UdpSocket, UnixListener, UnixStream,
 };
 use netpoll::runtime::metrics;
 use netpoll::sys::fd::{self, IoSlice, IoSliceMut};
-use netpoll::time::sleep;
-use netpoll::{Builder, println, scope, spawn};
+use netpoll::sys::process::getpid;
+use netpoll::sys::signal::kill;
+use netpoll::time::{Instant, sleep};
+use netpoll::{Builder, println, scope, signal, spawn};
 
 pub const SCENARIOS: &[Scenario] = &[("faults", faults)];
 
@@ -63,6 +65,7 @@ const OPERATIONS: &[(&str, Operation)] = &[
     ("connect", connect),
     ("accept", accept),
     ("bytes", bytes),
+    ("again", again),
     ("vectors", vectors),
     ("peek", peek),
     ("park", park),
@@ -75,6 +78,9 @@ const OPERATIONS: &[(&str, Operation)] = &[
     ("udp", udp),
     ("batches", batches),
     ("pipes", pipes),
+    ("adopt", adopt),
+    ("low", low),
+    ("signals", signals),
     ("splice", spliced),
     ("sendfile", sendfile),
     ("spawn", spawns),
@@ -97,6 +103,9 @@ fn faults(words: &[&str]) {
         return tell(result);
     }
     drop(World::new());
+    if words[0] == "low" {
+        fd::close(0).unwrap(); // the poller has its own by now
+    }
     let (files, tasks) = (descriptors(), metrics().tasks);
     let (world, witness) = (World::new(), Witness::new());
     let result = injecting(|| operation(&world));
@@ -180,6 +189,38 @@ fn accept(world: &World) -> Result<(), Error> {
 fn bytes(world: &World) -> Result<(), Error> {
     world.near.write_all(b"seven b")?;
     world.far.read_exact(&mut [0; 7])
+}
+
+/// Makes `op` with a short deadline, which `set` sets, until that is not what ends it.
+fn insist<T>(
+    set: impl Fn(Option<Instant>) -> Result<(), Error>,
+    mut op: impl FnMut() -> Result<T, Error>,
+) -> Result<T, Error> {
+    for _ in 0..1000 {
+        set(Some(after(ms(20))))?;
+        let done = op();
+        set(None)?;
+        if !matches!(done, Err(Error::TimedOut)) {
+            return done;
+        }
+    }
+    panic!("nothing but timeouts");
+}
+
+/// Without a new byte or a new connection what was there already is found.
+fn again(world: &World) -> Result<(), Error> {
+    let World { listener, near, far, .. } = world;
+    for _ in 0..2 {
+        assert_eq!(insist(|at| near.set_write_deadline(at), || near.write(b"seven b"))?, 7);
+        assert_eq!(insist(|at| far.set_read_deadline(at), || far.read(&mut [0; 64]))?, 7);
+    }
+    let clients = [(); 2].map(|()| TcpStream::connect(world.addr));
+    for client in clients {
+        let (server, _) = insist(|at| listener.set_deadline(at), || listener.accept())?;
+        server.write_all(b"welcome")?;
+        client?.read_exact(&mut [0; 7])?;
+    }
+    Ok(())
 }
 
 fn vectors(world: &World) -> Result<(), Error> {
@@ -295,6 +336,28 @@ fn pipes(_: &World) -> Result<(), Error> {
     let (reader, writer) = pipe()?;
     writer.write_all(b"seven b")?;
     reader.read_exact(&mut [0; 7])
+}
+
+/// Two descriptors from elsewhere, which block.
+fn adopt(_: &World) -> Result<(), Error> {
+    let ends = fd::pipe2(fd::OFlags::CLOEXEC).unwrap();
+    // SAFETY: they were just made.
+    let [reader, writer] = ends.map(|end| unsafe { OwnedFd::from_raw_fd(end) });
+    let (reader, writer) = (PollFd::new(reader)?, PollFd::new(writer)?);
+    writer.write_all(b"seven b")?;
+    reader.read_exact(&mut [0; 7])
+}
+
+/// Where 0 is free, a socket would be standard input.
+fn low(_: &World) -> Result<(), Error> {
+    bind()
+}
+
+fn signals(_: &World) -> Result<(), Error> {
+    let signals = signal::notify(&[signal::SIGWINCH])?;
+    kill(getpid(), Some(signal::SIGWINCH)).unwrap();
+    assert_eq!(signals.recv()?.signal, signal::SIGWINCH);
+    Ok(())
 }
 
 fn spliced(world: &World) -> Result<(), Error> {
