@@ -275,7 +275,7 @@ const SCHEDULER: &[Row] = &[
     Row("park", EPOLL_PWAIT, any, GoesOn, &[EINTR]),
     Row("park", FUTEX, waits, GoesOn, &[EINTR, EAGAIN]),
     Row("park", FUTEX, wakes, GoesOn, &[EFAULT, EINVAL, ENOSYS]),
-    Row("park", WRITE, a_break, GoesOn, &[EINTR]),
+    Row("breaks", WRITE, a_break, GoesOn, &[EINTR]),
     Row("park", MMAP, any, GoesOn, &[ENOMEM]),
 ];
 
@@ -348,6 +348,7 @@ fn storms_and_delays() {
         ("vectors", &[READV, WRITEV]),
         ("peek", &[RECVFROM]),
         ("park", &[EPOLL_PWAIT, EPOLL_PWAIT2, FUTEX, READ, WRITE]),
+        ("breaks", &[WRITE]),
         ("fill", &[READ, WRITE, EPOLL_PWAIT]),
         ("rights", &[SENDMSG, RECVMSG]),
         ("udp", &[SENDTO, RECVFROM]),

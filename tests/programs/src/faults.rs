@@ -7,6 +7,7 @@ use crate::support::{LOOPBACK, LOTS, SETTLE, after, descriptors, eventually, ms,
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
+use core::time::Duration;
 use netpoll::arch::syscall1;
 use netpoll::io::{OwnedFd, PollFd, copy, pipe};
 use netpoll::net::udp::{RecvDatagram, SendDatagram};
@@ -69,6 +70,7 @@ const OPERATIONS: &[(&str, Operation)] = &[
     ("vectors", vectors),
     ("peek", peek),
     ("park", park),
+    ("breaks", breaks),
     ("fill", fill),
     ("options", options),
     ("shutdown", shutdown),
@@ -250,6 +252,23 @@ fn park(world: &World) -> Result<(), Error> {
         writer.join()?;
         reader.join()
     })
+}
+
+/// Ever earlier deadlines, until one has interrupted the other thread, which waits for descriptors.
+fn breaks(world: &World) -> Result<(), Error> {
+    let breaks = || metrics().poller.breaks;
+    for time in (10..1_000_000).rev() {
+        let pause = after(Duration::from_micros(200));
+        while Instant::now() < pause {} // not a sleep, in which this thread would wait itself
+        let before = breaks();
+        world.far.set_read_deadline(Some(after(Duration::from_secs(time))))?;
+        let broken = breaks() != before;
+        world.far.set_read_deadline(None)?;
+        if broken {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// Writes until it waits for room, for the first time at this end.
