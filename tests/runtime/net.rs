@@ -22,6 +22,9 @@ scenarios! {
     send_file
     traits
     ready_without_waiting
+    a_write_behind_the_peers_end_does_not_spin
+    a_read_beside_an_urgent_byte_does_not_spin
+    a_reset_ends_both_ways_without_spinning
 
     bind_errors
     a_thousand_at_once
@@ -37,6 +40,7 @@ scenarios! {
     no_answer
     deadline_in_the_past
     a_deadline_ends_with_the_connect
+    a_deadline_races_the_connect
     connected_to_itself
     no_false_success
 
