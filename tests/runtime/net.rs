@@ -1,5 +1,7 @@
 //! TCP on the loopback, both ends tasks of one program.
 
+use crate::harness::passes;
+
 scenarios! {
     echo
     both_ways_at_once
@@ -70,4 +72,13 @@ scenarios! {
     fifty_acceptors_end
     close_against_everything
     the_peers_close_wakes_a_reader
+}
+
+#[test]
+fn various_deadlines_on_one_thread_and_on_four() {
+    for threads in ["1", "4"] {
+        passes("various_deadlines", |command| {
+            command.env("NETPOLL_THREADS", threads);
+        });
+    }
 }
