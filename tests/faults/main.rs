@@ -123,6 +123,7 @@ calls! {
     SHUTDOWN = SYS_shutdown "shutdown"; PPOLL = SYS_ppoll "ppoll"; MMAP = SYS_mmap "mmap";
     MADVISE = SYS_madvise "madvise"; MPROTECT = SYS_mprotect "mprotect"; CLONE = SYS_clone "clone";
     FCNTL = SYS_fcntl "fcntl"; SIGNALFD4 = SYS_signalfd4 "signalfd4"; MUNMAP = SYS_munmap "munmap";
+    OPENAT = SYS_openat "openat"; GETRANDOM = SYS_getrandom "getrandom";
     FUTEX = SYS_futex "futex"; NANOSLEEP = SYS_nanosleep "nanosleep";
 }
 
@@ -234,6 +235,19 @@ const TRANSFERS: &[Row] = &[
     Row("batches", RECVMMSG, any, Fails, &[ENOMEM, ECONNREFUSED]),
 ];
 
+const FILES_AND_NAMES: &[Row] = &[
+    Row("open", OPENAT, any, Fails, &[EACCES, EMFILE, ENFILE, ENOENT, ENOMEM]),
+    Row("open", OPENAT, any, GoesOn, &[EINTR]),
+    Row("open", READ, any, Fails, &[EIO]),
+    Row("lookup", OPENAT, any, Fails, &[EMFILE, ENFILE, ENOMEM]),
+    Row("lookup", OPENAT, any, GoesOn, &[EINTR, ENOENT, EACCES]),
+    Row("lookup", READ, any, Fails, &[EIO]),
+    Row("lookup", GETRANDOM, any, Fails, &[ENOSYS]),
+    Row("lookup", GETRANDOM, any, GoesOn, &[EINTR]),
+    Row("lookup", SOCKET, any, Either, &[EMFILE, ENFILE, ENOBUFS, ENOMEM]),
+    Row("lookup", EPOLL_CTL, add, Either, &[ENOMEM, ENOSPC]),
+];
+
 /// EAGAIN without reason.
 const LIES: &[Row] = &[
     Row("again", READ, any, GoesOn, &[EAGAIN]),
@@ -311,6 +325,7 @@ tables! {
     a_poller_that_cannot_be_made POLLER
     connections_that_do_not_come CONNECTIONS
     transfers_that_fail TRANSFERS
+    files_and_names FILES_AND_NAMES
     an_eagain_without_reason LIES
     copies_that_fail COPIES
     options_and_ends_that_fail ENDS

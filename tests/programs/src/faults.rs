@@ -10,6 +10,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use netpoll::arch::syscall1;
 use netpoll::io::{OwnedFd, PollFd, copy, pipe};
+use netpoll::net::dns::Resolver;
 use netpoll::net::udp::{RecvDatagram, SendDatagram};
 use netpoll::net::{
     Error, Next, Serve, Shutdown, TcpBuilder, TcpListener, TcpStream, UdpSocket, UnixListener, UnixStream,
@@ -83,6 +84,8 @@ const OPERATIONS: &[(&str, Operation)] = &[
     ("adopt", adopt),
     ("low", low),
     ("signals", signals),
+    ("open", opens),
+    ("lookup", lookup),
     ("splice", spliced),
     ("sendfile", sendfile),
     ("spawn", spawns),
@@ -376,6 +379,38 @@ fn signals(_: &World) -> Result<(), Error> {
     let signals = signal::notify(&[signal::SIGWINCH])?;
     kill(getpid(), Some(signal::SIGWINCH)).unwrap();
     assert_eq!(signals.recv()?.signal, signal::SIGWINCH);
+    Ok(())
+}
+
+fn opens(_: &World) -> Result<(), Error> {
+    PollFd::open(c"/proc/self/exe", fd::OFlags::empty(), 0)?.read_exact(&mut [0; 7])
+}
+
+/// Asks a name server here.
+fn lookup(_: &World) -> Result<(), Error> {
+    let server = UdpSocket::bind(LOOPBACK)?;
+    let (port, other) = (server.local_addr()?.port(), server.try_clone()?);
+    let answers = spawn(move || {
+        let mut message = [0; 600];
+        while let Ok((_, from)) = other.recv_from(&mut message) {
+            // Behind the header the name, to its zero, then its kind and class.
+            let kind = 12 + message[12..].iter().position(|&byte| byte == 0).unwrap() + 1;
+            let mut end = kind + 4;
+            let one = message[kind + 1] == 1; // an A, and no AAAA
+            message[2..12].copy_from_slice(&[0x81, 0x80, 0, 1, 0, one.into(), 0, 0, 0, 0]);
+            if one {
+                message[end..end + 16].copy_from_slice(b"\xc0\x0c\0\x01\0\x01\0\0\0\0\0\x04\x7f\0\0\x01");
+                end += 16;
+            }
+            other.send_to(&message[..end], from).unwrap();
+        }
+    });
+    // Without a line the server is the one on this machine.
+    let resolver = Resolver::new().hosts(c"/dev/null").resolv_conf(c"/dev/null").port(port);
+    let found = resolver.lookup("host.test:80");
+    server.close()?;
+    answers.join();
+    assert!(found?.contains(&SocketAddr::from(([127, 0, 0, 1], 80))));
     Ok(())
 }
 
