@@ -142,13 +142,12 @@ fn an_edge_at_the_end_of_a_wait_is_not_lost() {
     for wait in WAITS {
         let (fd, turn) = (eventfd(0), Barrier::new(3));
         let epoll = Epoll::of(&fd, IN_ET);
-        let (had, end) = (AtomicUsize::new(0), AtomicBool::new(false));
-        let mut lost = None;
+        let (had, mut lost) = (AtomicUsize::new(0), None);
         scope(|s| {
             for limit in [MS, PATIENT] {
-                let (epoll, turn, had, end) = (&epoll, &turn, &had, &end);
+                let (epoll, turn, had) = (&epoll, &turn, &had);
                 s.spawn(move || {
-                    while !end.load(SeqCst) {
+                    for _ in 0..ROUNDS {
                         turn.wait();
                         had.fetch_add(wait(epoll, 1, limit).unwrap().len(), SeqCst);
                         turn.wait();
@@ -156,8 +155,7 @@ fn an_edge_at_the_end_of_a_wait_is_not_lost() {
                 });
             }
             for round in 0..ROUNDS {
-                had.store(0, SeqCst);
-                end.store(round + 1 == ROUNDS, SeqCst);
+                had.store(0, SeqCst); // nobody else has begun
                 turn.wait();
                 sleep(Duration::from_micros(600 + round * 37 % 500)); // around the millisecond
                 bump(&fd);
