@@ -304,7 +304,6 @@ const SERVER: &[Row] = &[
     Row("serve", PPOLL, any, GoesOn, &[EINTR, ENOMEM]),
     Row("serve", MMAP, any, Either, &[ENOMEM]),
     Row("serve", MUNMAP, any, GoesOn, &[EINVAL, ENOMEM]),
-    Row("serve", FUTEX, waits, GoesOn, &[EINTR, EAGAIN]),
     Row("serve", FUTEX, wakes, GoesOn, &[EFAULT, EINVAL]),
 ];
 

@@ -225,7 +225,7 @@ fn all_at_once(_: &[&str]) {
     // Passes so much time, mostly none, on a thread or off it.
     let pause = |n: u64| {
         move || {
-            (0..n / 2).for_each(|_| if n % 2 == 0 { core::hint::spin_loop() } else { netpoll::yield_now() })
+            (0..n / 2).for_each(|_| if n & 1 == 0 { core::hint::spin_loop() } else { netpoll::yield_now() })
         }
     };
     for _ in 0..300 {
