@@ -116,7 +116,7 @@ impl Timeouts {
 fn begin(state: &State, mode: Mode) -> Result<(), Error> {
     if state.exhausted(mode) {
         state.timeouts.armed[mode as usize].store(false, Ordering::Relaxed);
-        return wait(state, mode);
+        return state.wait(mode);
     }
     forget(state, mode)?;
     Ok(netpoll().reset(state.pd(), mode)?)

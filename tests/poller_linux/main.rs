@@ -6,6 +6,7 @@
 mod sched;
 
 mod embedder;
+mod many;
 mod streams;
 
 use netpoll::poll::{Error, Kernel, Linux, Mode, Netpoll, PollDesc, Side};

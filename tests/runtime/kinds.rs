@@ -74,6 +74,7 @@ scenarios! {
     pipe_of_packets
     pipes_parked_need_no_threads
     pipe_errors_die_with_their_pipe
+    any_hopeless
 
     copy_every_kind
     copy_to_what_appends

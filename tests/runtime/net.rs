@@ -1,5 +1,7 @@
 //! TCP on the loopback, both ends tasks of one program.
 
+use crate::harness::passes;
+
 scenarios! {
     echo
     both_ways_at_once
@@ -22,6 +24,9 @@ scenarios! {
     send_file
     traits
     ready_without_waiting
+    a_write_behind_the_peers_end_does_not_spin
+    a_read_beside_an_urgent_byte_does_not_spin
+    a_reset_ends_both_ways_without_spinning
 
     bind_errors
     a_thousand_at_once
@@ -37,6 +42,7 @@ scenarios! {
     no_answer
     deadline_in_the_past
     a_deadline_ends_with_the_connect
+    a_deadline_races_the_connect
     connected_to_itself
     no_false_success
 
@@ -66,4 +72,13 @@ scenarios! {
     fifty_acceptors_end
     close_against_everything
     the_peers_close_wakes_a_reader
+}
+
+#[test]
+fn various_deadlines_on_one_thread_and_on_four() {
+    for threads in ["1", "4"] {
+        passes("various_deadlines", |command| {
+            command.env("NETPOLL_THREADS", threads);
+        });
+    }
 }

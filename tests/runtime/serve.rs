@@ -9,6 +9,7 @@ scenarios! {
     serve_idle_time_begins_anew
     serve_ends_behind_its_handlers
     serve_ends_at_any_time
+    serve_event_deadline_and_close_at_once
     serve_ends_by_a_deadline
     serve_closed_by_another_handle
     serve_beside_another_reader

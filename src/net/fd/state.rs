@@ -4,7 +4,7 @@
 use crate::net::Error;
 use crate::net::fdmutex::{FdMutex, Semaphore};
 use crate::net::timeout::Timeouts;
-use crate::poll::{Mode, PollDesc};
+use crate::poll::{self, Mode, PollDesc};
 use crate::sched::poller::netpoll;
 use crate::sched::sema::{semacquire, semrelease};
 use crate::sched::waiter::WaitWord;
@@ -247,7 +247,7 @@ impl State {
         if let Some(hooks) = self.timeouts.hooks() {
             (hooks.begin)(self, mode)
         } else if self.exhausted(mode) {
-            Ok(netpoll().wait(self.pd(), mode)?)
+            self.wait_untimed(mode)
         } else {
             Ok(netpoll().reset(self.pd(), mode)?)
         }
@@ -264,14 +264,22 @@ impl State {
         self.exhausted[mode as usize].load(Ordering::Relaxed) != 0
     }
 
-    /// Waits for an edge. The caller holds the direction's lock.
+    /// Waits for an edge. The caller holds the direction's lock. If none comes, who tries again asks the kernel
+    /// first, as in Go: the EAGAIN that led here is believed no longer than that.
     #[inline(never)] // a park costs more than a call
-    pub(super) fn wait(&self, mode: Mode) -> Result<(), Error> {
-        self.exhausted[mode as usize].store(EXHAUSTED, Ordering::Relaxed);
-        if let Some(hooks) = self.timeouts.hooks() {
-            return (hooks.wait)(self, mode);
+    pub(in crate::net) fn wait(&self, mode: Mode) -> Result<(), Error> {
+        let exhausted = &self.exhausted[mode as usize];
+        exhausted.store(EXHAUSTED, Ordering::Relaxed);
+        match self.timeouts.hooks() {
+            Some(hooks) => (hooks.wait)(self, mode).inspect_err(|_| exhausted.store(0, Ordering::Relaxed)),
+            None => self.wait_untimed(mode),
         }
-        Ok(netpoll().wait(self.pd(), mode)?)
+    }
+
+    #[inline]
+    fn wait_untimed(&self, mode: Mode) -> Result<(), Error> {
+        let forget = |_: &poll::Error| self.exhausted[mode as usize].store(0, Ordering::Relaxed);
+        Ok(netpoll().wait(self.pd(), mode).inspect_err(forget)?)
     }
 }
 

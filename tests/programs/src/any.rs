@@ -32,6 +32,7 @@ pub const SCENARIOS: &[Scenario] = &[
     ("pipe_of_packets", packets),
     ("pipes_parked_need_no_threads", parked_pipes),
     ("pipe_errors_die_with_their_pipe", no_stale_error),
+    ("any_hopeless", hopeless),
 ];
 
 // Calls that `netpoll::sys` does not have.
@@ -402,6 +403,29 @@ fn no_stale_error(_: &[&str]) {
         writer.write_all(b"x").unwrap();
         assert_eq!(reader.read(&mut [0; 8]), Ok(1));
         other.write_all(b"x").unwrap();
+        assert_eq!(task.join(), Ok(1));
+    }
+}
+
+/// golang/go's TestReadError and TestNonPollable: a tunnel without a name is never ready, which is said; and what
+/// is opened behind it is none the worse. Without that device, or the right to open it, there is nothing to try.
+fn hopeless(_: &[&str]) {
+    for round in 0..1000 {
+        let flags = OFlags::RDWR | OFlags::NONBLOCK;
+        let Ok(tunnel) = PollFd::open(c"/dev/net/tun", flags, 0) else { return };
+        if round % 3 != 0 {
+            let end = tunnel.read(&mut [0; 8]);
+            let not_set_up = Err(Error::Os(Call::Read, Errno::EBADFD));
+            assert!(end == not_set_up || end == Err(Error::NotPollable), "{end:?}");
+        }
+        if round % 2 == 0 {
+            yield_now();
+        }
+        drop(tunnel);
+        let (reader, writer) = pipe().unwrap();
+        let task = spawn(move || reader.read(&mut [0; 8]));
+        yield_now();
+        writer.write_all(b"x").unwrap();
         assert_eq!(task.join(), Ok(1));
     }
 }

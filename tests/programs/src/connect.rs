@@ -1,9 +1,13 @@
 //! Connecting.
 
 use crate::Scenario;
-use crate::support::{LOOPBACK, after, descriptors, dup, error, join_all, ms, past, unused_addr, waiting};
+use crate::support::{
+    LOOPBACK, Random, after, descriptors, dup, error, eventually, join_all, ms, pair_on, past, unused_addr,
+    waiting,
+};
 use alloc::vec::Vec;
 use core::net::SocketAddr;
+use core::time::Duration;
 use netpoll::net::{Error, TcpListener, TcpStream};
 use netpoll::spawn;
 use netpoll::sys::Call;
@@ -17,6 +21,7 @@ pub const SCENARIOS: &[Scenario] = &[
     ("no_answer", no_answer),
     ("deadline_in_the_past", deadline_in_the_past),
     ("a_deadline_ends_with_the_connect", deadline_ends),
+    ("a_deadline_races_the_connect", deadline_races),
     ("connected_to_itself", itself),
     ("no_false_success", no_false_success),
 ];
@@ -83,12 +88,12 @@ fn deadline_in_the_past(_: &[&str]) {
     let (addr, fds) = deaf();
     let listener = TcpListener::bind(LOOPBACK).unwrap();
     for addr in [addr, listener.local_addr().unwrap()] {
-        for when in [past(), Instant::now(), Instant::now() - core::time::Duration::MAX] {
+        for when in [past(), Instant::now(), Instant::now() - Duration::MAX] {
             assert_eq!(error(TcpStream::connect_deadline(&addr, when)), Error::TimedOut);
         }
     }
     // The end of time is no overflow into the past.
-    let far_away = Instant::now() + core::time::Duration::MAX;
+    let far_away = Instant::now() + Duration::MAX;
     drop(TcpStream::connect_deadline(&listener.local_addr().unwrap(), far_away).unwrap());
     fds.into_iter().for_each(|fd| fd::close(fd).unwrap());
 }
@@ -105,6 +110,41 @@ fn deadline_ends(_: &[&str]) {
     let reader = waiting(move || reader.read(&mut [0; 4]));
     far.write_all(b"back").unwrap();
     assert_eq!(reader.join(), Ok(4));
+}
+
+/// golang/go's TestDialContextCancelRace (16523): at the end of its time a connect has failed, or has made a
+/// connection that the deadline does not spoil.
+fn deadline_races(_: &[&str]) {
+    let listener = TcpListener::bind(LOOPBACK).unwrap();
+    let (addr, closer) = (listener.local_addr().unwrap(), listener.try_clone().unwrap());
+    drop(pair_on(&listener));
+    let before = descriptors();
+    let server = spawn(move || {
+        while let Ok((stream, _)) = listener.accept() {
+            let mut buf = [0; 4];
+            if stream.read_exact(&mut buf).is_ok() {
+                stream.write_all(&buf).unwrap();
+            }
+        }
+    });
+    let random = Random::new(3);
+    for _ in 0..500 {
+        let limit = Duration::from_micros(random.below(80));
+        match TcpStream::connect_deadline(&addr, after(limit)) {
+            Ok(stream) => {
+                sleep(limit);
+                let reader = dup(&stream);
+                let reader = spawn(move || reader.read(&mut [0; 4]));
+                netpoll::yield_now();
+                stream.write_all(b"fine").unwrap();
+                assert_eq!(reader.join(), Ok(4));
+            }
+            Err(e) => assert_eq!(e, Error::TimedOut),
+        }
+    }
+    closer.close().unwrap();
+    server.join();
+    eventually("the end of all", || descriptors() <= before);
 }
 
 /// TCP lets both ends be the same socket, when the kernel happens to choose the port that is called.

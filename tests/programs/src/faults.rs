@@ -7,16 +7,20 @@ use crate::support::{LOOPBACK, LOTS, SETTLE, after, descriptors, eventually, ms,
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
+use core::time::Duration;
 use netpoll::arch::syscall1;
-use netpoll::io::{copy, pipe};
+use netpoll::io::{OwnedFd, PollFd, copy, pipe};
+use netpoll::net::dns::Resolver;
 use netpoll::net::udp::{RecvDatagram, SendDatagram};
 use netpoll::net::{
     Error, Next, Serve, Shutdown, TcpBuilder, TcpListener, TcpStream, UdpSocket, UnixListener, UnixStream,
 };
 use netpoll::runtime::metrics;
 use netpoll::sys::fd::{self, IoSlice, IoSliceMut};
-use netpoll::time::sleep;
-use netpoll::{Builder, println, scope, spawn};
+use netpoll::sys::process::getpid;
+use netpoll::sys::signal::kill;
+use netpoll::time::{Instant, sleep};
+use netpoll::{Builder, println, scope, signal, spawn};
 
 pub const SCENARIOS: &[Scenario] = &[("faults", faults)];
 
@@ -63,9 +67,11 @@ const OPERATIONS: &[(&str, Operation)] = &[
     ("connect", connect),
     ("accept", accept),
     ("bytes", bytes),
+    ("again", again),
     ("vectors", vectors),
     ("peek", peek),
     ("park", park),
+    ("breaks", breaks),
     ("fill", fill),
     ("options", options),
     ("shutdown", shutdown),
@@ -75,6 +81,11 @@ const OPERATIONS: &[(&str, Operation)] = &[
     ("udp", udp),
     ("batches", batches),
     ("pipes", pipes),
+    ("adopt", adopt),
+    ("low", low),
+    ("signals", signals),
+    ("open", opens),
+    ("lookup", lookup),
     ("splice", spliced),
     ("sendfile", sendfile),
     ("spawn", spawns),
@@ -97,6 +108,9 @@ fn faults(words: &[&str]) {
         return tell(result);
     }
     drop(World::new());
+    if words[0] == "low" {
+        fd::close(0).unwrap(); // the poller has its own by now
+    }
     let (files, tasks) = (descriptors(), metrics().tasks);
     let (world, witness) = (World::new(), Witness::new());
     let result = injecting(|| operation(&world));
@@ -182,6 +196,38 @@ fn bytes(world: &World) -> Result<(), Error> {
     world.far.read_exact(&mut [0; 7])
 }
 
+/// Makes `op` with a short deadline, which `set` sets, until that is not what ends it.
+fn insist<T>(
+    set: impl Fn(Option<Instant>) -> Result<(), Error>,
+    mut op: impl FnMut() -> Result<T, Error>,
+) -> Result<T, Error> {
+    for _ in 0..1000 {
+        set(Some(after(ms(20))))?;
+        let done = op();
+        set(None)?;
+        if !matches!(done, Err(Error::TimedOut)) {
+            return done;
+        }
+    }
+    panic!("nothing but timeouts");
+}
+
+/// Without a new byte or a new connection what was there already is found.
+fn again(world: &World) -> Result<(), Error> {
+    let World { listener, near, far, .. } = world;
+    for _ in 0..2 {
+        assert_eq!(insist(|at| near.set_write_deadline(at), || near.write(b"seven b"))?, 7);
+        assert_eq!(insist(|at| far.set_read_deadline(at), || far.read(&mut [0; 64]))?, 7);
+    }
+    let clients = [(); 2].map(|()| TcpStream::connect(world.addr));
+    for client in clients {
+        let (server, _) = insist(|at| listener.set_deadline(at), || listener.accept())?;
+        server.write_all(b"welcome")?;
+        client?.read_exact(&mut [0; 7])?;
+    }
+    Ok(())
+}
+
 fn vectors(world: &World) -> Result<(), Error> {
     assert_eq!(world.near.write_vectored(&[IoSlice::new(b"two"), IoSlice::new(b"parts")])?, 8);
     let (mut two, mut parts) = ([0; 3], [0; 5]);
@@ -209,6 +255,23 @@ fn park(world: &World) -> Result<(), Error> {
         writer.join()?;
         reader.join()
     })
+}
+
+/// Ever earlier deadlines, until one has interrupted the other thread, which waits for descriptors.
+fn breaks(world: &World) -> Result<(), Error> {
+    let breaks = || metrics().poller.breaks;
+    for time in (10..1_000_000).rev() {
+        let pause = after(Duration::from_micros(200));
+        while Instant::now() < pause {} // not a sleep, in which this thread would wait itself
+        let before = breaks();
+        world.far.set_read_deadline(Some(after(Duration::from_secs(time))))?;
+        let broken = breaks() != before;
+        world.far.set_read_deadline(None)?;
+        if broken {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// Writes until it waits for room, for the first time at this end.
@@ -295,6 +358,60 @@ fn pipes(_: &World) -> Result<(), Error> {
     let (reader, writer) = pipe()?;
     writer.write_all(b"seven b")?;
     reader.read_exact(&mut [0; 7])
+}
+
+/// Two descriptors from elsewhere, which block.
+fn adopt(_: &World) -> Result<(), Error> {
+    let ends = fd::pipe2(fd::OFlags::CLOEXEC).unwrap();
+    // SAFETY: they were just made.
+    let [reader, writer] = ends.map(|end| unsafe { OwnedFd::from_raw_fd(end) });
+    let (reader, writer) = (PollFd::new(reader)?, PollFd::new(writer)?);
+    writer.write_all(b"seven b")?;
+    reader.read_exact(&mut [0; 7])
+}
+
+/// Where 0 is free, a socket would be standard input.
+fn low(_: &World) -> Result<(), Error> {
+    bind()
+}
+
+fn signals(_: &World) -> Result<(), Error> {
+    let signals = signal::notify(&[signal::SIGWINCH])?;
+    kill(getpid(), Some(signal::SIGWINCH)).unwrap();
+    assert_eq!(signals.recv()?.signal, signal::SIGWINCH);
+    Ok(())
+}
+
+fn opens(_: &World) -> Result<(), Error> {
+    PollFd::open(c"/proc/self/exe", fd::OFlags::empty(), 0)?.read_exact(&mut [0; 7])
+}
+
+/// Asks a name server here.
+fn lookup(_: &World) -> Result<(), Error> {
+    let server = UdpSocket::bind(LOOPBACK)?;
+    let (port, other) = (server.local_addr()?.port(), server.try_clone()?);
+    let answers = spawn(move || {
+        let mut message = [0; 600];
+        while let Ok((_, from)) = other.recv_from(&mut message) {
+            // Behind the header the name, to its zero, then its kind and class.
+            let kind = 12 + message[12..].iter().position(|&byte| byte == 0).unwrap() + 1;
+            let mut end = kind + 4;
+            let one = message[kind + 1] == 1; // an A, and no AAAA
+            message[2..12].copy_from_slice(&[0x81, 0x80, 0, 1, 0, one.into(), 0, 0, 0, 0]);
+            if one {
+                message[end..end + 16].copy_from_slice(b"\xc0\x0c\0\x01\0\x01\0\0\0\0\0\x04\x7f\0\0\x01");
+                end += 16;
+            }
+            other.send_to(&message[..end], from).unwrap();
+        }
+    });
+    // Without a line the server is the one on this machine.
+    let resolver = Resolver::new().hosts(c"/dev/null").resolv_conf(c"/dev/null").port(port);
+    let found = resolver.lookup("host.test:80");
+    server.close()?;
+    answers.join();
+    assert!(found?.contains(&SocketAddr::from(([127, 0, 0, 1], 80))));
+    Ok(())
 }
 
 fn spliced(world: &World) -> Result<(), Error> {

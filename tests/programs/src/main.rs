@@ -31,6 +31,7 @@ mod sched;
 mod serve;
 mod signals;
 mod spawn;
+mod spins;
 mod stacks;
 mod stream;
 mod support;
@@ -56,6 +57,7 @@ const TOPICS: &[&[Scenario]] = &[
     time::SCENARIOS,
     print::SCENARIOS,
     stream::SCENARIOS,
+    spins::SCENARIOS,
     listener::SCENARIOS,
     connect::SCENARIOS,
     deadlines::SCENARIOS,

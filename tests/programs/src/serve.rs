@@ -2,7 +2,7 @@
 
 use crate::Scenario;
 use crate::support::{
-    LOOPBACK, Random, after, descriptors, error, eventually, join_all, limit, ms, pages, waiting,
+    LOOPBACK, Random, after, descriptors, dup, error, eventually, join_all, limit, ms, pages, waiting,
 };
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -28,6 +28,7 @@ pub const SCENARIOS: &[Scenario] = &[
     ("serve_idle_time_begins_anew", begins_anew),
     ("serve_ends_behind_its_handlers", ends_behind),
     ("serve_ends_at_any_time", ends_any_time),
+    ("serve_event_deadline_and_close_at_once", all_at_once),
     ("serve_ends_by_a_deadline", ends_by_deadline),
     ("serve_closed_by_another_handle", other_handle),
     ("serve_beside_another_reader", other_reader),
@@ -210,6 +211,82 @@ fn ends_any_time(_: &[&str]) {
         sleep(Duration::from_micros(random.below(4000)));
         end(all);
         join_all(clients);
+        eventually("the count of the last", || metrics().waiters == 0); // behind its effect
+    }
+    assert_eq!(descriptors(), before);
+}
+
+/// Connections that rest are written to, run into a deadline and are closed, all at the same moment, and the
+/// server ends in between; in any order, and not always all of it.
+fn all_at_once(_: &[&str]) {
+    const CLIENTS: usize = 6;
+    drop(crate::support::pair());
+    let (before, random) = (descriptors(), Random::new(11));
+    // Passes so much time, mostly none, on a thread or off it.
+    let pause = |n: u64| {
+        move || {
+            (0..n / 2).for_each(|_| if n & 1 == 0 { core::hint::spin_loop() } else { netpoll::yield_now() })
+        }
+    };
+    for _ in 0..300 {
+        let kept: Arc<Mutex<Vec<TcpStream>>> = Arc::new(Mutex::new(Vec::new()));
+        let keeps = kept.clone();
+        let all = server(Serve::new().idle_timeout(Duration::from_secs(10)), move |stream| {
+            let mut kept = keeps.lock();
+            if kept.len() < CLIENTS {
+                kept.push(stream.try_clone().unwrap());
+            }
+            drop(kept);
+            echo(stream)
+        });
+        let clients: Vec<_> = (0..CLIENTS).map(|_| TcpStream::connect(all.2).unwrap()).collect();
+        clients.iter().for_each(|client| ask(client, b"x"));
+        eventually("the rest", || metrics().tasks == 3);
+        let handles: Vec<_> = kept.lock().iter().map(dup).collect();
+        let mut tasks = Vec::new();
+        for (client, handle) in clients.iter().zip(&handles) {
+            let what = random.below(8);
+            if what & 1 == 0 {
+                let (client, pause) = (dup(client), pause(random.below(40)));
+                tasks.push(spawn(move || {
+                    pause();
+                    let _ = client.write_all(b"an event"); // or it is closed by now
+                }));
+            }
+            if what & 2 == 0 {
+                let (handle, pause, time) = (dup(handle), pause(random.below(40)), random.below(100));
+                tasks.push(spawn(move || {
+                    pause();
+                    let _ = handle.set_read_deadline(Some(after(Duration::from_micros(time))));
+                }));
+            }
+            if what & 4 == 0 {
+                let (handle, pause) = (dup(handle), pause(random.below(40)));
+                tasks.push(spawn(move || {
+                    pause();
+                    assert_eq!(handle.close(), Ok(()));
+                }));
+            }
+        }
+        if random.below(2) == 0 {
+            join_all(tasks);
+            end(all);
+        } else {
+            pause(random.below(80))();
+            end(all);
+            join_all(tasks);
+        }
+        drop((handles, kept)); // of those that nobody has closed
+        for client in &clients {
+            client.set_read_deadline(Some(after(Duration::from_secs(10)))).unwrap();
+            loop {
+                match client.read(&mut [0; 64]) {
+                    Ok(1..) => {}
+                    Ok(0) | Err(Error::Os(..)) => break,
+                    Err(e) => panic!("{e}"),
+                }
+            }
+        }
         eventually("the count of the last", || metrics().waiters == 0); // behind its effect
     }
     assert_eq!(descriptors(), before);
