@@ -33,7 +33,7 @@ use super::spare::{Linked, List};
 use super::state::page;
 use crate::lock::Mutex;
 use crate::sys::RawFd;
-use crate::sys::mm::{Advice, MapFlags, Prot, madvise, mmap, mprotect};
+use crate::sys::mm::{Advice, MapFlags, Prot, madvise, mmap, mprotect, munmap};
 use core::cell::Cell;
 use core::ops::Deref;
 use core::ptr::{self, NonNull};
@@ -61,6 +61,10 @@ const MAX_SLAB: usize = 64 << 20;
 /// shallow frames still fits its first page.
 const COLOURS: usize = 16;
 const COLOUR_STEP: usize = 64;
+
+/// Bytes of address space that a slab leaves to others where there is not much of it. Else a program that runs into
+/// its limit by tasks would have none for the first page of a heap of timers, and never will: slabs stay.
+const RESERVE: usize = 64 << 10;
 
 const NO_FILE: RawFd = -1;
 
@@ -314,13 +318,15 @@ impl Class {
         let (slab, front) = loop {
             // With up to a page more than it needs.
             let front = size_of::<Block>() + slots * (size_of::<Block>() + size_of::<Stack>()) + page();
-            match map(front + (slots << log)) {
+            match map(front + (slots << log) + RESERVE) {
                 // Where memory is not overcommitted a smaller slab may still fit.
                 None if slots > 1 => slots /= 2,
                 done => break (done?.cast::<Slab>(), front),
             }
         };
         let slab = slab.as_ptr();
+        // SAFETY: the end of the new mapping. Nothing is there, and to cut it off cannot fail.
+        let _ = unsafe { munmap(slab.cast::<u8>().wrapping_add(front + (slots << log)), RESERVE) };
         let lo = slab.cast::<u8>().wrapping_add(front & !(page() - 1)); // a page is a power of two
         // A huge page would commit 2 MiB for the first byte of a stack. Kernels without huge pages
         // answer EINVAL, which is as good.

@@ -8,9 +8,9 @@ use super::p::{P, task};
 use super::runq::RunQueue;
 use super::schedule::begin_spinning;
 use super::stack;
-use super::state::{Idle, SCHED, Threads, allp, take_idle_p, unpolled, wake_poller};
+use super::state::{Idle, SCHED, Threads, allp, page, take_idle_p, unpolled, wake_poller};
 use crate::lock::Mutex;
-use crate::timer::{Heap, Timers};
+use crate::timer::{FIRST_BYTES, Heap, Timers};
 use core::ptr;
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -25,8 +25,8 @@ const STEAL_PATIENCE: u32 = 75;
 pub(super) static THREADS: Threads =
     Threads { wake, handoff, steal, share_timers, take_spares, share_spares, gather_stack };
 
-/// Gives the poller a heap of timers for each P, once, before there is a timer. If there is no memory for
-/// them the poller's own serves all.
+/// Gives the poller a heap of timers for each P, once, before there is a timer, and each room for the first page of
+/// them: later there may be no memory. If there is none now, the poller's own serves all.
 fn share_timers(timers: &Timers) {
     static DONE: AtomicBool = AtomicBool::new(false);
     static DOING: Mutex<()> = Mutex::new(());
@@ -38,13 +38,13 @@ fn share_timers(timers: &Timers) {
         return;
     }
     let len = allp().len();
-    if len > 1
-        && let Some(memory) = stack::map(len * size_of::<Heap>())
-    {
+    let rooms = (len * size_of::<Heap>()).next_multiple_of(page());
+    if let Some(memory) = stack::map(rooms + len * FIRST_BYTES) {
         let heaps = memory.cast::<Heap>().as_ptr();
-        // SAFETY: within the mapping, which is page-aligned, nobody else's, and never unmapped.
+        // SAFETY: within the mapping, which is page-aligned and nobody else's. The heaps stay; the rooms, each of
+        // whole pages, are the heaps' to unmap.
         timers.use_heaps(unsafe {
-            (0..len).for_each(|i| heaps.add(i).write(Heap::new()));
+            (0..len).for_each(|i| heaps.add(i).write(Heap::within(memory.add(rooms + i * FIRST_BYTES))));
             core::slice::from_raw_parts(heaps, len)
         });
     }

@@ -12,6 +12,9 @@ const ARITY: usize = 4;
 /// Entries of the first mapping: one page. Under loom a few, so that models reach its end.
 const FIRST: usize = if cfg!(loom) { 4 } else { 256 };
 
+/// Bytes of that.
+pub(crate) const FIRST_BYTES: usize = FIRST * size_of::<Entry>();
+
 #[derive(Clone, Copy)]
 pub(super) struct Entry {
     /// Absolute ns, at most the timer's time if this is its entry.
@@ -32,6 +35,15 @@ unsafe impl Send for Entries {}
 impl Entries {
     pub const fn new() -> Entries {
         Entries { memory: ptr::null_mut(), len: 0, capacity: 0 }
+    }
+
+    /// As above, with room for the first in `memory`.
+    ///
+    /// # Safety
+    /// [`FIRST_BYTES`] bytes, aligned to a page, for this alone, which may unmap them.
+    #[cfg(feature = "rt")]
+    pub unsafe fn within(memory: NonNull<u8>) -> Entries {
+        Entries { memory: memory.cast().as_ptr(), len: 0, capacity: FIRST }
     }
 
     /// The entry at `pos`, which must be below `len`, as the arithmetic below has it.

@@ -35,6 +35,8 @@ use crate::poll::Kernel;
 use crate::sys::Errno;
 use core::cell::{Cell, UnsafeCell};
 use core::ptr::{self, NonNull};
+#[cfg(feature = "rt")]
+pub(crate) use heap::FIRST_BYTES;
 use heap::{Entries, Entry};
 
 /// What a timer does when it expires: `fire(timer, seq, context)`, with the number to
@@ -220,6 +222,16 @@ impl Heap {
     #[cfg(not(loom))]
     pub const fn new() -> Heap {
         Heap { first: AtomicTime::never(), entries: Mutex::new(Entries::new()) }
+    }
+
+    /// As above, with room for its first timers.
+    ///
+    /// # Safety
+    /// As [`Entries::within`].
+    #[cfg(all(feature = "rt", not(loom)))]
+    pub unsafe fn within(memory: NonNull<u8>) -> Heap {
+        // SAFETY: the caller's contract.
+        Heap { first: AtomicTime::never(), entries: Mutex::new(unsafe { Entries::within(memory) }) }
     }
 
     /// As above; and the value an atomic of loom's is made with must be stored again: a later `SeqCst` load

@@ -57,6 +57,18 @@ fn tasks_wait_for_a_stack() {
     });
 }
 
+/// Whatever is left over where the next slab of stacks does not fit, with one thread and with two.
+#[test]
+fn a_deadline_behind_the_last_task() {
+    for rest in (0..72).step_by(4) {
+        for threads in ["1", "2"] {
+            let mut program = scenario(PROFILES[0], "a_deadline_behind_the_last_task");
+            let outcome = run(program.arg(rest.to_string()).env("NETPOLL_THREADS", threads));
+            outcome.exited(0);
+        }
+    }
+}
+
 #[test]
 fn a_program_in_which_nobody_gets_a_stack_ends() {
     for profile in PROFILES {

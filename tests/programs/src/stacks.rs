@@ -1,15 +1,17 @@
 //! Stacks, and how a task dies.
 
 use crate::Scenario;
-use crate::support::{Random, after, eventually, join_all, ms, pages, waiting};
+use crate::support::{Random, after, eventually, join_all, limit, ms, pages, waiting};
 use alloc::vec::Vec;
 use core::fmt;
 use core::hint::black_box;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use netpoll::arch::syscall5;
+use netpoll::net::Error;
 use netpoll::runtime::metrics;
 use netpoll::sync::Semaphore;
 use netpoll::sys::Errno;
+use netpoll::sys::process::Resource;
 use netpoll::sys::mm::{Advice, MapFlags, Prot, madvise, mmap};
 use netpoll::time::{Instant, sleep};
 use netpoll::{Builder, JoinHandle, println, spawn, yield_now};
@@ -29,6 +31,7 @@ pub const SCENARIOS: &[Scenario] = &[
     ("as_many_as_fit", as_many_as_fit),
     ("tasks_wait_for_a_stack", tasks_wait_for_a_stack),
     ("no_stack_for_anybody", no_stack_for_anybody),
+    ("a_deadline_behind_the_last_task", deadline_behind_the_last_task),
     ("light_guards", |words| assert_eq!(words, [light_guards()])),
     ("null_in_main", |_| null()),
     ("null_in_a_task", |_| spawn(null).join()),
@@ -325,6 +328,25 @@ fn tasks_wait_for_a_stack(_: &[&str]) {
     join_all(two);
     join_all(tasks);
     assert_eq!(RAN.load(Ordering::SeqCst), 100);
+}
+
+/// Tasks until there is no address space for more, `words[0]` KiB of which are left over by chance; then the first
+/// deadline of the program, which needs some.
+fn deadline_behind_the_last_task(words: &[&str]) {
+    static GATE: Semaphore = Semaphore::new(0);
+    let rest: usize = words[0].parse().unwrap();
+    let (near, far) = crate::support::pair();
+    let mut tasks = Vec::with_capacity(2000);
+    limit(Resource::As, ((pages(0) << 12) + (20 << 20) + (rest << 10)) as u64);
+    while let Ok(task) = Builder::new().spawn(|| GATE.acquire(1)) {
+        tasks.push(task);
+    }
+    assert!((100..2000).contains(&tasks.len()), "{} tasks", tasks.len());
+    far.set_read_deadline(Some(after(ms(1)))).unwrap();
+    assert_eq!(far.read(&mut [0]), Err(Error::TimedOut));
+    near.write_all(b"x").unwrap();
+    GATE.release(tasks.len());
+    join_all(tasks);
 }
 
 fn no_stack_for_anybody(_: &[&str]) {
