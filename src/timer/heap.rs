@@ -13,6 +13,7 @@ const ARITY: usize = 4;
 const FIRST: usize = if cfg!(loom) { 4 } else { 256 };
 
 /// Bytes of that.
+#[cfg(feature = "rt")]
 pub(crate) const FIRST_BYTES: usize = FIRST * size_of::<Entry>();
 
 #[derive(Clone, Copy)]
