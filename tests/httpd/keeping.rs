@@ -2,13 +2,16 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Stdio;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use witness::{End, Witness};
 
 use crate::cache::{Cache, LONGEST, PATH, SETS, WAYS};
 use crate::clock::Moment;
 use crate::connections::eventually;
-use crate::server::{Client, Server, folder, get};
+use crate::server::{Client, Server, first_line, folder, get, httpd};
 
 /// What is changed is seen after this long at the latest, `cache.rs` says.
 const SEEN: Duration = Duration::from_secs(1);
@@ -247,4 +250,30 @@ fn a_client_that_takes_nothing_keeps_no_other_from_what_is_new() {
         let response = slow.response();
         assert!(response.text() == old || response.text() == new, "answer {i} is mixed");
     }
+}
+
+#[test]
+fn what_is_kept_is_answered_by_one_call_and_opened_once_a_second() {
+    const REQUESTS: usize = 500;
+    let root = folder("calls");
+    fs::write(root.join("a"), "x".repeat(4096)).unwrap();
+    let mut command = httpd();
+    command.arg("--root").arg(&root).arg("127.0.0.1:0").stderr(Stdio::null()).env("NETPOLL_THREADS", "1");
+    let mut server = Witness::command(command).spawn().unwrap();
+    let line = first_line(server.stdout.take().unwrap());
+    let addr: std::net::SocketAddr = line.trim().rsplit('/').next().unwrap().parse().unwrap();
+    let mut client = Client::new(std::net::TcpStream::connect(addr).unwrap());
+    let start = Instant::now();
+    for _ in 0..REQUESTS {
+        assert_eq!(content(&mut client, "/a").1.len(), 4096);
+    }
+    let seconds = start.elapsed().as_secs() as usize;
+    server.signal(libc::SIGTERM);
+    let trace = server.finish().unwrap();
+    assert_eq!(trace.end, End::Exited(0));
+    let count = |name: &str| trace.calls.iter().filter(|call| call.name() == name).count();
+    assert_eq!(count("sendto"), REQUESTS);
+    assert_eq!(count("sendfile"), 0);
+    // At the start, at the first request, and in each second that begins.
+    assert!(count("openat2") <= 2 * seconds + 4, "{} in {seconds} s", count("openat2"));
 }
