@@ -1,6 +1,7 @@
 //! A web server for a folder: `httpd [--root DIR] [--log] [--timeout SECONDS] [--sandbox] [ADDR]`.
 //!
-//! HTTP/1.1 without libc, std or an allocator: a task for each connection, written as if it were alone.
+//! HTTP/1.1 without libc, std or an allocator: a task for each connection, written as if it were alone. Answers with
+//! small files are kept for a second, so what changes is seen a second later at the latest.
 //!
 //! If a service manager has opened a socket for it (`LISTEN_FDS`) it serves that and not ADDR. SIGTERM and
 //! SIGINT end it with status 0: it accepts nothing more and answers the requests that have begun, for which
