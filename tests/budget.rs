@@ -12,6 +12,7 @@
 mod calls;
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -31,20 +32,35 @@ const LIMIT: Duration = Duration::from_secs(30);
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// A server's mode, a request, and the length of the answer.
+/// What a server is asked, and the length of its answer.
 struct Exchange {
-    mode: &'static str,
+    /// In `budget.toml`; a mode of `srv`, or [`FILE`]'s.
+    name: &'static str,
     request: &'static [u8],
     answer: usize,
 }
 
-const ECHO: Exchange = Exchange { mode: "echo", request: &[b'x'; 64], answer: 64 };
+const ECHO: Exchange = Exchange { name: "echo", request: &[b'x'; 64], answer: 64 };
 
 const HTTP: Exchange = Exchange {
-    mode: "http",
+    name: "http",
     request: b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: netpoll-bench\r\nAccept: */*\r\n\r\n",
     answer: 78,
 };
+
+/// A small file, of `httpd`. It keeps the answer for a second, and then opens the file again: as often as that in a
+/// slow run.
+const FILE: Exchange = Exchange {
+    name: "file",
+    request: b"GET /file.bin HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: netpoll-bench\r\nAccept: */*\r\n\r\n",
+    answer: 186 + FILE_SIZE,
+};
+
+const FILE_SIZE: usize = 4 << 10;
+
+/// Instructions that opening the file again may take, with what else is done once a second; in another thread, too, if
+/// the monitor finds that it takes long, as everything does under valgrind.
+const REOPENING: usize = 20_000;
 
 /// The lines `name = value` of `budget.toml`, the values without quotes.
 fn budget() -> BTreeMap<&'static str, &'static str> {
@@ -68,13 +84,14 @@ fn assert_within(name: &str, count: f64) {
     }
 }
 
-/// `srv` in profile `release`: the tests themselves are built in `dev`, as a rule.
-fn server() -> &'static Path {
-    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| {
+/// The programs in profile `release`: the tests themselves are built in `dev`, as a rule.
+fn programs() -> &'static Path {
+    static PROGRAMS: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAMS.get_or_init(|| {
         let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("budget");
         let status = Command::new(env::var_os("CARGO").unwrap_or_else(|| env!("CARGO").into()))
-            .args(["build", "--quiet", "--offline", "--release", "--bin", "srv", "--target-dir"])
+            .args(["build", "--quiet", "--offline", "--release", "--bin", "srv", "--bin", "httpd"])
+            .arg("--target-dir")
             .arg(&target)
             // What the tests themselves are built with is none of the program's business.
             .env_remove("RUSTFLAGS")
@@ -82,7 +99,18 @@ fn server() -> &'static Path {
             .current_dir(ROOT)
             .status();
         assert!(status.unwrap().success());
-        target.join("release/srv")
+        target.join("release")
+    })
+}
+
+/// A folder with the one file.
+fn folder() -> &'static Path {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(|| {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("budget-files");
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("file.bin"), [b'x'; FILE_SIZE]).unwrap();
+        folder
     })
 }
 
@@ -108,12 +136,21 @@ fn connect(port: u16) -> TcpStream {
 }
 
 impl Exchange {
+    /// Who answers, and how it is called to do so at `port`.
+    fn server(&self, port: u16) -> (PathBuf, Vec<OsString>) {
+        if self.name == FILE.name {
+            let args = ["--root".into(), folder().into(), format!("127.0.0.1:{port}").into()];
+            return (programs().join("httpd"), args.to_vec());
+        }
+        (programs().join("srv"), [self.name.into(), port.to_string().into()].to_vec())
+    }
+
     fn ask(&self, stream: &mut TcpStream) {
         stream.write_all(self.request).unwrap();
     }
 
     fn await_answer(&self, stream: &mut TcpStream) {
-        let mut answer = [0; 128];
+        let mut answer = [0; 186 + FILE_SIZE];
         stream.read_exact(&mut answer[..self.answer]).unwrap();
     }
 
@@ -158,15 +195,17 @@ impl Running {
     /// `name` is no other's that runs at the same time.
     fn start(exchange: &Exchange, name: &str) -> Running {
         let port = free_port();
+        let (program, args) = exchange.server(port);
         let log = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("callgrind-{name}"));
         let child = Command::new("valgrind")
             .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
             .arg(format!("--log-file={}", log.display()))
-            .arg(server())
-            .args([exchange.mode, &port.to_string()])
+            .arg(program)
+            .args(args)
             // A signal of the monitor's would add its handler's.
             .envs([("NETPOLL_THREADS", "1"), ("NETPOLL_PREEMPTION", "0")])
             .stdin(Stdio::null())
+            .stdout(Stdio::null())
             .spawn();
         Running { child: child.unwrap(), port, log }
     }
@@ -209,14 +248,14 @@ impl Drop for Running {
 
 /// The instructions of a server until it has answered so many requests, one after the other.
 fn alone(exchange: &Exchange, requests: usize) -> u64 {
-    let server = Running::start(exchange, &format!("alone-{}", exchange.mode));
+    let server = Running::start(exchange, &format!("alone-{}", exchange.name));
     exchange.ping_pong(&mut connect(server.port), requests);
     server.end()
 }
 
 /// The same, always `CROWD` of them at once.
 fn crowd(exchange: &Exchange, requests: usize) -> u64 {
-    let server = Running::start(exchange, &format!("crowd-{}", exchange.mode));
+    let server = Running::start(exchange, &format!("crowd-{}", exchange.name));
     let mut streams: Vec<TcpStream> = (0..CROWD).map(|_| connect(server.port)).collect();
     streams.iter_mut().for_each(|stream| exchange.ping_pong(stream, 1));
     for _ in 0..requests / CROWD {
@@ -239,7 +278,7 @@ fn assert_instructions_within(exchange: &Exchange) {
     }
     for (name, run) in [("alone", alone as fn(&Exchange, usize) -> u64), ("crowd", crowd)] {
         let slope = run(exchange, MANY).saturating_sub(run(exchange, FEW));
-        let name = format!("{}.{name}.instructions", exchange.mode);
+        let name = format!("{}.{name}.instructions", exchange.name);
         assert_within(&name, slope as f64 / (MANY - FEW) as f64);
     }
 }
@@ -254,14 +293,31 @@ fn http_stays_within_its_instructions() {
     assert_instructions_within(&HTTP);
 }
 
+#[test]
+fn a_file_stays_within_its_instructions() {
+    const FEW: usize = 500;
+    const MANY: usize = 5 * FEW;
+    if let Some(obstacle) = obstacle() {
+        eprintln!("instructions are not compared: {obstacle}");
+        return;
+    }
+    let few = alone(&FILE, FEW);
+    let start = Instant::now();
+    let many = alone(&FILE, MANY);
+    let reopened = start.elapsed().as_secs() as usize + 1;
+    let slope = many.saturating_sub(few + (reopened * REOPENING) as u64);
+    assert_within("file.alone.instructions", slope as f64 / (MANY - FEW) as f64);
+}
+
 // System calls
 
 #[track_caller]
 fn assert_calls_within(exchange: &Exchange) {
     const REQUESTS: usize = 300;
     let port = free_port();
-    let mut command = Command::new(server());
-    command.args([exchange.mode, &port.to_string()]);
+    let (program, args) = exchange.server(port);
+    let mut command = Command::new(program);
+    command.args(args);
     let calls = calls::count(command, |_, shared| {
         let mut stream = connect(port);
         exchange.ping_pong(&mut stream, 1);
@@ -271,7 +327,7 @@ fn assert_calls_within(exchange: &Exchange) {
         stream
     });
     let count = calls.values().sum::<usize>() as f64 / REQUESTS as f64;
-    assert_within(&format!("{}.calls", exchange.mode), count);
+    assert_within(&format!("{}.calls", exchange.name), count);
 }
 
 #[test]

@@ -2,9 +2,8 @@
 
 use crate::calls;
 use crate::load::Client;
-use crate::os;
 use crate::rounds::median;
-use crate::server::{Mode, Peer, Server, free_port, pinned};
+use crate::server::{Mode, Peer, pinned};
 use crate::table::{Table, digits};
 use std::io;
 use std::process::{Command, Stdio};
@@ -72,18 +71,10 @@ fn idle(peer: &Peer, connections: usize) -> io::Result<f64> {
     Ok(server.anonymous_memory()?.saturating_sub(before) as f64 / connections as f64)
 }
 
-/// From before `fork` until a connection is accepted, by the kernel at least, in us.
+/// From before the call that starts the program until it accepts, in us.
 fn start_up(peer: &Peer, starts: usize) -> io::Result<f64> {
-    let mut took = Vec::new();
-    for _ in 0..starts {
-        let port = free_port()?;
-        let mut command = peer.command(Mode::Echo, port);
-        let start = os::now();
-        let server = Server::start_spinning(&mut command, port)?;
-        took.push((os::now() - start) as f64 / 1e3);
-        drop(server);
-    }
-    Ok(median(took))
+    let took = (0..starts).map(|_| Ok(peer.start_up(Mode::Echo)? as f64 / 1e3));
+    Ok(median(took.collect::<io::Result<_>>()?))
 }
 
 /// Runs `micro NAME N` on the servers' CPU; ns an operation.

@@ -41,9 +41,10 @@ pub fn closed(report: &mut Report, peers: &[Peer], options: &Options, descriptor
             }
         }
         throughput.iter_mut().for_each(|line| line.1.retain(|point| point.1.is_finite()));
+        let marks = options.connections.iter().map(|&count| (count as f64, count.to_string())).collect();
         let plot = Plot {
             title: format!("{}, closed loop: throughput by connections", mode.name()),
-            x: Axis::new("connections", Scale::Log),
+            x: Axis { marks, ..Axis::new("connections", Scale::Log) },
             y: Axis::new("requests a second", Scale::Linear),
             lines: throughput,
         };

@@ -131,17 +131,15 @@ impl Client {
         Ok(())
     }
 
-    /// Makes exchanges one at a time, the connections in turns, for so long; returns how many.
-    pub fn take_turns(&mut self, time: Duration) -> io::Result<usize> {
-        let (count, end) = (self.connections.len(), os::now() + time.as_nanos() as u64);
-        let mut turns = 0;
-        while os::now() < end {
-            let connection = &mut self.connections[turns % count];
-            turns += 1;
+    /// Makes so many exchanges, one at a time, the connections in turns.
+    pub fn take_turns(&mut self, exchanges: usize) -> io::Result<()> {
+        let count = self.connections.len();
+        for turn in 0..exchanges {
+            let connection = &mut self.connections[turn % count];
             connection.send(&self.exchange, 0)?;
             connection.receive_all(&self.exchange)?;
         }
-        Ok(turns)
+        Ok(())
     }
 
     /// Sends a request on each connection, and waits for all the answers.

@@ -7,7 +7,7 @@ const HEIGHT: f64 = 460.0;
 const LEFT: f64 = 72.0;
 /// The width of a letter, about.
 const LETTER: f64 = 6.4;
-const TOP: f64 = 44.0;
+const TOP: f64 = 56.0;
 const BOTTOM: f64 = 56.0;
 
 /// Told apart by most kinds of eyes (Okabe and Ito's palette).
@@ -50,11 +50,13 @@ struct Span {
 }
 
 impl Span {
-    fn new(scale: Scale, values: impl Iterator<Item = f64> + Clone) -> Span {
+    /// Of whole decades, unless `exact`, if the scale is that of powers of ten.
+    fn new(scale: Scale, values: impl Iterator<Item = f64> + Clone, exact: bool) -> Span {
         let low = values.clone().fold(f64::INFINITY, f64::min);
         let high = values.fold(f64::NEG_INFINITY, f64::max);
         match scale {
             Scale::Linear => Span { scale, low: 0.0, high: high * 1.05 },
+            Scale::Log if exact && high > low => Span { scale, low, high },
             // A line that is all but level is not blown up.
             Scale::Log => {
                 let whole = |value: f64, rounded: fn(f64) -> f64| 10f64.powf(rounded(value.log10()));
@@ -75,8 +77,9 @@ impl Span {
     fn marks(&self) -> Vec<(f64, String)> {
         match self.scale {
             Scale::Linear => {
-                let unit = 10f64.powf((self.high / 2.0).log10().floor());
-                let step = unit * if self.high / unit > 10.0 { 5.0 } else { 2.0 };
+                let about = self.high / 5.0;
+                let unit = 10f64.powf(about.log10().floor());
+                let step = unit * [1.0, 2.0, 5.0].into_iter().find(|n| n * unit >= about).unwrap_or(10.0);
                 (0..).map(|n| n as f64 * step).take_while(|&v| v <= self.high).map(marked).collect()
             }
             Scale::Log => std::iter::successors(Some(self.low), |value| Some(value * 10.0))
@@ -105,8 +108,8 @@ impl Plot {
     pub fn render(&self) -> String {
         let lines: Vec<_> = self.lines.iter().filter(|(_, points)| !points.is_empty()).collect();
         let points = lines.iter().flat_map(|(_, points)| points);
-        let x = Span::new(self.x.scale, points.clone().map(|point| point.0));
-        let y = Span::new(self.y.scale, points.map(|point| point.1));
+        let x = Span::new(self.x.scale, points.clone().map(|point| point.0), !self.x.marks.is_empty());
+        let y = Span::new(self.y.scale, points.map(|point| point.1), !self.y.marks.is_empty());
         // Room for the names of the lines.
         let longest = lines.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
         let right = WIDTH - 44.0 - LETTER * longest as f64;
@@ -125,7 +128,7 @@ impl Plot {
         svg += &text(LEFT, 24.0, "font-size=\"15\"", &self.title);
         let middle = (LEFT + right) / 2.0;
         svg += &text(middle, HEIGHT - 14.0, "text-anchor=\"middle\"", self.x.title);
-        svg += &text(8.0, TOP - 6.0, "fill=\"#555\"", self.y.title);
+        svg += &text(LEFT - 40.0, TOP - 12.0, "fill=\"#555\"", self.y.title);
         let marks = if self.x.marks.is_empty() { x.marks() } else { self.x.marks.clone() };
         for (value, mark) in marks {
             let at = at_x(value);
@@ -146,6 +149,14 @@ impl Plot {
                 svg,
                 "<polyline points=\"{path}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>"
             );
+            for &(x, y) in points {
+                _ = writeln!(
+                    svg,
+                    "<circle cx=\"{:.1}\" cy=\"{:.1}\" r=\"3\" fill=\"{colour}\"/>",
+                    at_x(x),
+                    at_y(y)
+                );
+            }
             let at = TOP + 14.0 + 20.0 * number as f64;
             _ = writeln!(
                 svg,
@@ -169,11 +180,21 @@ mod tests {
 
     #[test]
     fn log_axes_span_whole_decades() {
-        let span = Span::new(Scale::Log, [3.0, 250.0].into_iter());
+        let span = Span::new(Scale::Log, [3.0, 250.0].into_iter(), false);
         assert_eq!((span.low, span.high), (1.0, 1000.0));
         assert!((span.part(10.0) - 1.0 / 3.0).abs() < 1e-9);
         let marks: Vec<String> = span.marks().into_iter().map(|mark| mark.1).collect();
         assert_eq!(marks, ["1", "10", "100", "1k"]);
+        let span = Span::new(Scale::Log, [3.0, 250.0].into_iter(), true);
+        assert_eq!((span.part(3.0), span.part(250.0)), (0.0, 1.0));
+    }
+
+    #[test]
+    fn linear_axes_have_three_to_six_marks() {
+        for high in [0.9, 1.0, 1.7, 2.3, 4.9, 9.0, 109.0, 290e3] {
+            let marks = Span::new(Scale::Linear, [high].into_iter(), false).marks();
+            assert!((3..=6).contains(&marks.len()), "{high}: {marks:?}");
+        }
     }
 
     #[test]

@@ -41,9 +41,15 @@ pub struct Peer {
 impl Peer {
     /// The command, on the servers' CPU, with nothing of our environment.
     pub fn command(&self, mode: Mode, port: u16) -> Command {
+        let mut command = self.free_command(mode, port);
+        pinned(&mut command);
+        command
+    }
+
+    fn free_command(&self, mode: Mode, port: u16) -> Command {
         let mut command = Command::new(&self.program);
         command.args([mode.name(), &port.to_string()]).env_clear().envs(self.env.iter().copied());
-        pinned(&mut command);
+        silent(&mut command);
         command
     }
 
@@ -51,11 +57,42 @@ impl Peer {
         let port = free_port()?;
         Server::start(&mut self.command(mode, port), port)
     }
+
+    /// Starts it as fast as can be; how long it took until it accepted, by the kernel at least, in ns.
+    ///
+    /// From a thread on the servers' CPU, which the server inherits. With something of ours to do in the child, it
+    /// would be a copy of this process first, and that is what would be measured.
+    pub fn start_up(&self, mode: Mode) -> io::Result<u64> {
+        let port = free_port()?;
+        let mut command = self.free_command(mode, port);
+        let starting = thread::spawn(move || {
+            os::pin(os::SERVER_CPU)?;
+            let start = os::now();
+            Ok((start, command.spawn()?))
+        });
+        let limit = Instant::now() + START_LIMIT;
+        let accepted = loop {
+            if os::connect(port, 1).is_ok() {
+                break Some(os::now());
+            }
+            if Instant::now() > limit {
+                break None;
+            }
+        };
+        let (start, child) = starting.join().unwrap_or_else(|_| Err(io::Error::other("it panicked")))?;
+        let _server = Server { child, port };
+        let accepted = accepted.ok_or_else(|| io::Error::new(ErrorKind::TimedOut, "it does not accept"))?;
+        Ok(accepted - start)
+    }
+}
+
+fn silent(command: &mut Command) {
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
 }
 
 /// Makes a command run on the servers' CPU, silently.
 pub fn pinned(command: &mut Command) {
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    silent(command);
     // SAFETY: system calls only.
     unsafe { command.pre_exec(|| os::pin(os::SERVER_CPU)) };
 }
@@ -73,15 +110,6 @@ pub struct Server {
 impl Server {
     /// Starts `command` and waits until it accepts connections at `port`.
     pub fn start(command: &mut Command, port: u16) -> io::Result<Server> {
-        Server::start_and(command, port, || thread::sleep(Duration::from_millis(2)))
-    }
-
-    /// The same without a sleep in between, to see how long it takes.
-    pub fn start_spinning(command: &mut Command, port: u16) -> io::Result<Server> {
-        Server::start_and(command, port, || ())
-    }
-
-    fn start_and(command: &mut Command, port: u16, pause: impl Fn()) -> io::Result<Server> {
         let mut server = Server { child: command.spawn()?, port };
         let start = Instant::now();
         while let Err(error) = os::connect(port, 1) {
@@ -91,7 +119,7 @@ impl Server {
             if start.elapsed() > START_LIMIT {
                 return Err(io::Error::new(ErrorKind::TimedOut, format!("{command:?}: {error}")));
             }
-            pause();
+            thread::sleep(Duration::from_millis(2));
         }
         Ok(server)
     }

@@ -39,7 +39,7 @@ fn reset(stream: &TcpStream) {
 }
 
 /// Waits until `condition` holds.
-fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let end = Instant::now() + Duration::from_secs(30);
     while !condition() {
         assert!(Instant::now() < end, "{what}: waited too long");

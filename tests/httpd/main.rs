@@ -6,6 +6,11 @@ mod activation;
 #[path = "../../src/bin/httpd/args.rs"]
 #[allow(dead_code)] // the usage line
 mod args;
+#[path = "../../src/bin/httpd/cache.rs"]
+mod cache;
+#[path = "../../src/bin/httpd/clock.rs"]
+#[allow(dead_code)] // `Moment` is what the cache needs
+mod clock;
 #[path = "../../src/bin/httpd/date.rs"]
 mod date;
 #[path = "../../src/bin/httpd/mime.rs"]
@@ -26,6 +31,7 @@ mod answers;
 mod connections;
 mod ending;
 mod escapes;
+mod keeping;
 mod noise;
 mod parts;
 mod process;

@@ -207,7 +207,7 @@ fn without_memory_for_a_task_connections_close_and_it_recovers() {
     fs::write(root.join("a"), "content").unwrap();
     let mut server = Server::start_with(&root, &[], |command| {
         in_child(command, || {
-            let limit = libc::rlimit { rlim_cur: 8 << 20, rlim_max: 8 << 20 };
+            let limit = libc::rlimit { rlim_cur: 12 << 20, rlim_max: 12 << 20 };
             // SAFETY: setrlimit(2) reads `limit`.
             let result = unsafe { libc::setrlimit(libc::RLIMIT_AS, &limit) };
             if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }

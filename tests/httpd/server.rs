@@ -113,7 +113,7 @@ impl Drop for Server {
 }
 
 /// The first line of a child's output; fails the test if none comes.
-fn first_line(output: impl Read + Send + 'static) -> String {
+pub fn first_line(output: impl Read + Send + 'static) -> String {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
         let mut line = String::new();

@@ -7,13 +7,14 @@ use netpoll::net::Error;
 use netpoll::sys::Errno;
 use netpoll::sys::fs::Stat;
 
+use super::clock::{DateText, Moment};
 use super::connection::Site;
 use super::files::File;
 use super::listing::{self, Scratch};
 use super::output::Output;
 use super::request::{IfRange, Method, Request};
 use super::text::{percent_decode, percent_encode};
-use super::{clock::DateText, date, mime, status};
+use super::{date, mime, status};
 
 /// What a directory shows instead of its names.
 const INDEX: &[u8] = b"index.html\0";
@@ -25,6 +26,8 @@ pub struct Exchange<'a> {
     pub request: &'a mut Request,
     /// The request's head, in which the path is decoded.
     pub head: &'a mut [u8],
+    /// When the request was read.
+    pub now: Moment,
     pub date: &'a mut DateText,
 }
 
@@ -42,6 +45,11 @@ impl Exchange<'_> {
             return out.end_with_status();
         }
         let Some(path) = path else { return self.fail(out, status::BAD_REQUEST) };
+        if self.is_plain(out)
+            && let Some(kept) = self.site.cache.get(path.bytes(self.head), self.now)
+        {
+            return out.send_kept(&kept);
+        }
         match self.open(&path) {
             Ok((file, stat)) if stat.is_file() => self.send_file(out, &path, &file, &stat),
             Ok((dir, stat)) if stat.is_dir() && path.is_slash_form => self.list(out, &path, &dir),
@@ -51,8 +59,19 @@ impl Exchange<'_> {
         }
     }
 
+    /// Whether the answer to this request is the same for all: of a file it is the whole, on a connection that
+    /// goes on.
+    fn is_plain(&self, out: &Output<'_>) -> bool {
+        let request = &*self.request;
+        request.method == Method::Get
+            && out.keep_alive
+            && !out.http_1_0
+            && request.range.is_none()
+            && request.modified_since.is_none()
+    }
+
     fn begin(&mut self, out: &mut Output<'_>, status: &'static str) {
-        out.begin(status, self.date.at(self.site.clock.unix()));
+        out.begin(status, self.date.at(self.now.unix));
     }
 
     fn fail(&mut self, out: &mut Output<'_>, status: &'static str) -> Result<(), Error> {
@@ -78,9 +97,8 @@ impl Exchange<'_> {
         file: &File,
         stat: &Stat,
     ) -> Result<(), Error> {
-        let now = self.site.clock.unix();
         // A time to come would make the client keep what it has until then (RFC 9110, 8.8.2.1).
-        let modified = stat.mtime().secs.min(now);
+        let modified = stat.mtime().secs.min(self.now.unix);
         let request = &*self.request;
         if request.modified_since.is_some_and(|since| modified <= since) {
             self.begin(out, status::NOT_MODIFIED);
@@ -126,6 +144,13 @@ impl Exchange<'_> {
         out.number_header(b"Content-Length: ", len);
         out.header(b"Last-Modified: ", &date::format(modified));
         out.header(b"Accept-Ranges: ", b"bytes");
+        if self.is_plain(out) {
+            let (cache, path) = (self.site.cache, path.bytes(self.head));
+            cache.put(path, self.now, |place| out.copy_with_file(file, size, place));
+            if let Some(kept) = cache.get(path, self.now) {
+                return out.send_kept(&kept);
+            }
+        }
         out.end_with_file(file, offset, len)
     }
 

@@ -16,6 +16,15 @@ static EPOCH: AtomicI64 = AtomicI64::new(0);
 /// When `EPOCH` was looked at, in nanoseconds since the start.
 static CHECKED: AtomicI64 = AtomicI64::new(0);
 
+/// A point in time.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// Seconds since 1970.
+    pub unix: i64,
+    /// Nanoseconds since the start of the program, which no setting of the time of day changes.
+    pub elapsed: i64,
+}
+
 /// `CLOCK_REALTIME` by way of the monotonic clock, which the vDSO reads: the difference of the two is
 /// kept, and looked at again once a second. One for all tasks.
 #[derive(Clone, Copy)]
@@ -31,14 +40,15 @@ impl WallClock {
         clock
     }
 
-    /// Seconds since 1970.
-    pub fn unix(&self) -> i64 {
-        let elapsed = self.started.elapsed().as_nanos() as i64;
+    /// The moment at which the monotonic clock showed `now`, not long ago.
+    pub fn at(&self, now: Instant) -> Moment {
+        let elapsed = (now - self.started).as_nanos() as i64;
         // Relaxed, both: whoever sees an old value looks again, or is right to within a second.
         if elapsed - CHECKED.load(Ordering::Relaxed) >= FRESH {
             check(elapsed);
         }
-        Timespec::from_nanos(EPOCH.load(Ordering::Relaxed) + elapsed).secs
+        let unix = Timespec::from_nanos(EPOCH.load(Ordering::Relaxed) + elapsed).secs;
+        Moment { unix, elapsed }
     }
 }
 

@@ -8,11 +8,12 @@
 
 use core::ffi::CStr;
 
+use netpoll::net::Error;
 use netpoll::sys::fd::{close, pread64};
 use netpoll::sys::fs::{
     AT_FDCWD, DirEntries, OFlags, OpenHow, ResolveFlags, Stat, fstat, getdents64, openat, openat2,
 };
-use netpoll::sys::{Errno, RawFd};
+use netpoll::sys::{Call, Errno, RawFd};
 use netpoll::syscall;
 
 /// How often a path is tried again that something was renamed on.
@@ -34,12 +35,20 @@ impl File {
         self.0
     }
 
-    /// Reads from `offset` on. 0: there is nothing any more.
+    /// Fills `buf` with what is there from `offset` on.
     ///
     /// # Errors
-    /// Those of pread(2).
-    pub fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<usize, Errno> {
-        syscall(|| pread64(self.0, buf, offset))
+    /// [`Error::UnexpectedEof`] if that is less, and those of pread(2).
+    pub fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> Result<(), Error> {
+        let mut read = 0;
+        while read < buf.len() {
+            match syscall(|| pread64(self.0, &mut buf[read..], offset + read as u64)) {
+                Ok(0) => return Err(Error::UnexpectedEof),
+                Ok(n) => read += n,
+                Err(errno) => return Err(Error::Os(Call::Pread64, errno)),
+            }
+        }
+        Ok(())
     }
 
     /// The next names of a directory, as many as fit; none at its end.

@@ -1,6 +1,7 @@
 //! A web server for a folder: `httpd [--root DIR] [--log] [--timeout SECONDS] [--sandbox] [ADDR]`.
 //!
-//! HTTP/1.1 without libc, std or an allocator: a task for each connection, written as if it were alone.
+//! HTTP/1.1 without libc, std or an allocator: a task for each connection, written as if it were alone. Answers with
+//! small files are kept for a second, so what changes is seen a second later at the latest.
 //!
 //! If a service manager has opened a socket for it (`LISTEN_FDS`) it serves that and not ADDR. SIGTERM and
 //! SIGINT end it with status 0: it accepts nothing more and answers the requests that have begun, for which
@@ -12,6 +13,7 @@
 //! | `connection.rs`, `wire.rs` | requests one after the other; the deadlines |
 //! | `request.rs`, `range.rs`, `date.rs`, `text.rs` | reading heads |
 //! | `answer.rs`, `files.rs`, `listing.rs`, `mime.rs` | what is answered with |
+//! | `cache.rs` | answers that are kept for a second |
 //! | `output.rs`, `status.rs`, `clock.rs` | writing answers |
 //! | `sandbox.rs` | the rights it gives up |
 //! | `ending.rs` | which requests are still to be answered |
@@ -20,6 +22,7 @@
 
 mod answer;
 mod args;
+mod cache;
 mod clock;
 mod connection;
 mod date;
@@ -45,6 +48,7 @@ use netpoll::time::{Instant, sleep};
 use netpoll::{Builder, eprintln, println, scope, spawn};
 
 use args::{Command, Options};
+use cache::Cache;
 use clock::WallClock;
 use connection::Site;
 use files::Root;
@@ -55,6 +59,9 @@ netpoll::entry!(main);
 /// Exit statuses.
 const FAILED: i32 = 1;
 const MISUSED: i32 = 2;
+
+/// The answers of all connections.
+static CACHE: Cache = Cache::new();
 
 /// After an error of `accept` that may be there again at once. (It has pauses of its own when there are
 /// no descriptors left.)
@@ -124,7 +131,8 @@ fn open(env: &Env, options: &Options) -> Option<(TcpListener, Site)> {
         Ok(addr) => println!("httpd: serving {shown_root} on http://{addr}"),
         Err(error) => eprintln!("httpd: {error}"),
     }
-    let site = Site { root, clock: WallClock::start(), log: options.log, patience: options.timeout };
+    let clock = WallClock::start();
+    let site = Site { root, cache: &CACHE, clock, log: options.log, patience: options.timeout };
     Some((listener, site))
 }
 

@@ -1,9 +1,10 @@
 //! An answer on its way out.
 
 use netpoll::net::Error;
-use netpoll::sys::Call;
 
+use super::cache::Kept;
 use super::files::File;
+use super::status;
 use super::wire::Wire;
 
 /// Digits of a chunk's size. All of them are always written, so that there is room for them before the
@@ -164,16 +165,28 @@ impl<'a> Output<'a> {
             self.result?;
             return self.wire.write_file(head, file, offset, len);
         };
-        let mut read = 0;
-        while read < body.len() {
-            match file.read_at(&mut body[read..], offset + read as u64) {
-                Ok(0) => return Err(Error::UnexpectedEof), // it has become shorter
-                Ok(n) => read += n,
-                Err(errno) => return Err(Error::Os(Call::Pread64, errno)),
-            }
-        }
-        self.len += read;
+        file.read_exact_at(body, offset)?;
+        self.len += body.len();
         self.finish()
+    }
+
+    /// Writes the head so far, its end, and the `len` bytes of a file to `place` instead of to the client. Returns how
+    /// much of each; nothing if it does not fit, or the file cannot be read or has become shorter.
+    pub fn copy_with_file(&self, file: &File, len: u64, place: &mut [u8]) -> Option<(usize, usize)> {
+        const END: &[u8] = b"\r\n";
+        let head_len = self.len + END.len();
+        let body_len = usize::try_from(len).ok().filter(|&len| len <= place.len() - head_len)?;
+        place[..self.len].copy_from_slice(&self.room[..self.len]);
+        place[self.len..head_len].copy_from_slice(END);
+        file.read_exact_at(&mut place[head_len..head_len + body_len], 0).ok()?;
+        Some((head_len, body_len))
+    }
+
+    /// An answer that is there already, instead of what was begun.
+    pub fn send_kept(&mut self, kept: &Kept) -> Result<(), Error> {
+        self.status = status::OK;
+        self.body_bytes = kept.body_len() as u64;
+        self.wire.write_ready(kept.bytes())
     }
 
     /// Ends the head of an answer whose length is not known, and begins its body: in chunks, or for

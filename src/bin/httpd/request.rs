@@ -8,6 +8,8 @@ use super::{date, status};
 
 /// Headers that a request may have; more are answered with 431.
 const MAX_HEADERS: usize = 100;
+/// Headers that most requests have at most: room for them is one page of the stack less than for all.
+const USUAL_HEADERS: usize = 24;
 
 /// What is asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -59,7 +61,16 @@ pub struct Request {
 /// # Errors
 /// The status to answer with. Where the next request begins is not known then.
 pub fn parse(bytes: &[u8]) -> Result<Option<Request>, &'static str> {
-    let mut headers = [const { MaybeUninit::uninit() }; MAX_HEADERS];
+    match parse_within::<USUAL_HEADERS>(bytes) {
+        Err(status::HEAD_TOO_LARGE) => parse_within::<MAX_HEADERS>(bytes),
+        result => result,
+    }
+}
+
+/// As [`parse`], with so many headers at most. Not inlined: the room is only on the stack while it is used.
+#[inline(never)]
+fn parse_within<const HEADERS: usize>(bytes: &[u8]) -> Result<Option<Request>, &'static str> {
+    let mut headers = [const { MaybeUninit::uninit() }; HEADERS];
     let mut head = httparse::Request::new(&mut []);
     let len = match head.parse_with_uninit_headers(bytes, &mut headers) {
         Ok(httparse::Status::Complete(len)) => len,

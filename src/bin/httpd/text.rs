@@ -5,7 +5,9 @@ use core::fmt::{self, Write};
 /// Turns `%41` into `A`, in place, and returns how many bytes are left. `None` for a `%` without two
 /// hexadecimal digits, and for a zero byte, encoded or not: no path has one.
 pub fn percent_decode(text: &mut [u8]) -> Option<usize> {
-    let (mut from, mut to) = (0, 0);
+    // Most paths stay as they are.
+    let Some(first) = text.iter().position(|byte| matches!(byte, b'%' | 0)) else { return Some(text.len()) };
+    let (mut from, mut to) = (first, first);
     while from < text.len() {
         let mut byte = text[from];
         from += 1;
