@@ -9,11 +9,11 @@ use std::path::Path;
 #[path = "../fuzz/checks/dns.rs"]
 mod dns;
 #[path = "../fuzz/checks/env.rs"]
-mod env;
+mod environment;
 #[path = "../fuzz/checks/head.rs"]
 mod head;
 #[path = "../fuzz/checks/vdso.rs"]
-mod vdso;
+mod image;
 
 /// Runs `check` on every file of a corpus, and on each cut off at every length up to some thousand.
 fn replay(name: &str, check: fn(&[u8])) {
@@ -44,12 +44,12 @@ fn answers_of_name_servers() {
 
 #[test]
 fn environments() {
-    replay("env", env::check);
+    replay("env", environment::check);
 }
 
 #[test]
 fn images_of_a_vdso() {
-    replay("vdso", vdso::check);
+    replay("vdso", image::check);
 }
 
 /// The seeds get beyond the first refusal.
@@ -59,6 +59,6 @@ fn seeds_are_what_they_look_like() {
         |path: &str| fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(path)).unwrap();
     assert!(["head/get", "head/post"].iter().all(|seed| head::is_whole(&read(seed))));
     let image = read("vdso/image");
-    assert_eq!(vdso::offset(&image, b"__vdso_clock_gettime\0"), Some(32));
-    assert_eq!(vdso::offset(&image, b"__vdso_getcpu\0"), None, "undefined");
+    assert_eq!(image::offset(&image, b"__vdso_clock_gettime\0"), Some(32));
+    assert_eq!(image::offset(&image, b"__vdso_getcpu\0"), None, "undefined");
 }

@@ -2,6 +2,6 @@
 #![allow(dead_code)] // of the library's files
 
 #[path = "../checks/env.rs"]
-mod env;
+mod checks;
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| env::check(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| checks::check(bytes));
