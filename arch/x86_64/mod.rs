@@ -15,4 +15,4 @@ pub use preempt::{inject_call, interrupted_mask, interrupted_sp, preempt_frame, 
 pub use syscall::*;
 pub use thread::*;
 #[cfg(feature = "rt")]
-pub(crate) use valgrind::{memory_begins, memory_ends, stack_deregister, stack_register};
+pub(crate) use valgrind::{VALGRIND, memory_begins, memory_ends, stack_deregister, stack_register};

@@ -135,13 +135,17 @@ impl Sp {
     /// For valgrind: it is a task's, and nothing on it has been written.
     #[inline(always)]
     pub fn begins(self) {
-        arch::memory_begins(self.lo.as_ptr(), self.class.size());
+        if arch::VALGRIND {
+            arch::memory_begins(self.lo.as_ptr(), self.class.size());
+        }
     }
 
     /// For valgrind: it is nobody's. What still points there points nowhere.
     #[inline(always)]
     pub fn ends(self) {
-        arch::memory_ends(self.lo.as_ptr(), self.class.size());
+        if arch::VALGRIND {
+            arch::memory_ends(self.lo.as_ptr(), self.class.size());
+        }
     }
 }
 
@@ -304,7 +308,9 @@ impl Class {
         let made = slab.made();
         let lo = slab.lo.wrapping_add(made * self.size());
         stacks.install_guard(lo)?;
-        arch::stack_register(lo, lo.wrapping_add(self.size())); // for ever
+        if arch::VALGRIND {
+            arch::stack_register(lo, lo.wrapping_add(self.size())); // for ever
+        }
         let top = lo.wrapping_add(self.size() - made % COLOURS * COLOUR_STEP);
         let block = slab.blocks().wrapping_add(slab.slots).cast::<Stack>().wrapping_add(made);
         // SAFETY: the blocks' places are behind those of the tasks, for so many as there are slots, and
