@@ -12,6 +12,7 @@
 //! | `exit_thread_unmap` | the calling thread frees its own stack and ends |
 //! | `thread_pointer` | the word the thread pointer register points at: its own address |
 //! | `rt_sigreturn` | what a signal handler returns to |
+//! | `stack_register`, `memory_begins` and their like | for valgrind, with the feature of that name: where stacks are, and when |
 //! | `mem` | `memcpy` and its family, in assembly so that the compiler cannot turn them into calls of themselves |
 //! | `__netpoll_start!` | `_start`: aligned stack, self-relocation, the kernel's stack block handed on |
 //! | `__netpoll_mem!` | the C symbols of `mem`, defined in the binary that asks for them |

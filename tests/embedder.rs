@@ -1,8 +1,13 @@
-//! The poller in other people's event loops (`tests/embedder/`): an interpreter on std, and a C program that knows no
-//! more than a header.
+//! The poller in other people's event loops (`tests/embedder/`): an interpreter on std, one in a program without std and
+//! libc, and a C program that knows no more than a header.
 
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
+use std::thread;
+use std::time::{Duration, Instant};
 use std::{env, fs};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
@@ -10,6 +15,8 @@ const PROFILES: [(&str, &str); 2] = [("dev", "debug"), ("release", "release")];
 
 /// Builds the packages; where their files are.
 fn build((profile, folder): (&str, &str)) -> PathBuf {
+    static ONE: Mutex<()> = Mutex::new(()); // the copy is not to be seen half done
+    let _one = ONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     let package = Path::new(ROOT).join("tests/embedder");
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("embedder");
     // The versions that are here already, so that nothing is fetched.
@@ -63,5 +70,97 @@ fn a_c_program_polls() {
         assert!(output.status.success(), "{output:?}");
         let text = printed(Command::new(&program).arg("200"));
         assert_eq!(text, "200 connections, 100 rounds, 100 deadlines\n", "{profile:?}");
+    }
+}
+
+/// The freestanding calculator, which ends with its value.
+struct Calculator {
+    child: Child,
+    port: u16,
+}
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+impl Calculator {
+    fn start(profile: (&str, &str)) -> Calculator {
+        let mut child =
+            Command::new(build(profile).join("calculator")).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let port = line.trim_end().strip_prefix("port ").and_then(|port| port.parse().ok());
+        Calculator { child, port: port.unwrap_or_else(|| panic!("{line:?}")) }
+    }
+
+    fn connect(&self) -> TcpStream {
+        let client = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).unwrap();
+        client.set_read_timeout(Some(LIMIT)).unwrap();
+        client.set_nodelay(true).unwrap();
+        client
+    }
+
+    /// The status that it ends with.
+    fn ends(&mut self) -> Option<i32> {
+        let start = Instant::now();
+        loop {
+            match self.child.try_wait().unwrap() {
+                Some(status) => return status.code(),
+                None => assert!(start.elapsed() < LIMIT, "it does not end"),
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+impl Drop for Calculator {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What is answered to `words`, which come in pieces.
+fn answer(client: &mut TcpStream, words: &[&str]) -> String {
+    for piece in words {
+        client.write_all(piece.as_bytes()).unwrap();
+    }
+    let (mut text, mut byte) = (String::new(), [0]);
+    while !text.ends_with('\n') {
+        client.read_exact(&mut byte).unwrap();
+        text.push(byte[0].into());
+    }
+    text
+}
+
+#[test]
+fn a_program_without_std_and_runtime_calculates() {
+    for profile in PROFILES {
+        let mut calculator = Calculator::start(profile);
+        for round in 0..20 {
+            // Each has its own stack, and they take turns.
+            let mut clients = [0; 8].map(|_| calculator.connect());
+            for (i, client) in clients.iter_mut().enumerate() {
+                assert_eq!(
+                    answer(client, &["23+", &format!("{i}*.")]),
+                    format!("{}\n", 5 * i),
+                    "round {round}"
+                );
+                client.write_all(b"07-").unwrap();
+            }
+            for client in clients.iter_mut().rev() {
+                assert_eq!(answer(client, &["."]), "-7\n");
+            }
+        }
+        // What is no program, and what goes on too late.
+        for words in ["+", "1x", "123456789", "t"] {
+            let (mut client, start) = (calculator.connect(), Instant::now());
+            client.write_all(words.as_bytes()).unwrap();
+            assert_eq!(client.read(&mut [0]).unwrap_or(0), 0, "{words:?}"); // an end, or a reset
+            assert!(
+                start.elapsed() < LIMIT && (words != "t" || start.elapsed() >= Duration::from_millis(50))
+            );
+        }
+        let _waits = calculator.connect();
+        calculator.connect().write_all(b"q").unwrap();
+        assert_eq!(calculator.ends(), Some(0), "{profile:?}");
     }
 }

@@ -15,6 +15,8 @@ mod epoll;
 mod files;
 #[path = "support/oracles/process.rs"]
 mod process;
+#[path = "support/oracles/sandbox.rs"]
+mod sandbox;
 #[path = "support/oracles/sockets.rs"]
 mod sockets;
 #[path = "support/oracles/world.rs"]
@@ -104,6 +106,11 @@ fn files_and_directories() {
 #[test]
 fn memory_processes_and_signals() {
     agree("process", &process::cases());
+}
+
+#[test]
+fn filters_and_rules() {
+    agree("sandbox", &sandbox::cases());
 }
 
 #[test]

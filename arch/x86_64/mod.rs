@@ -7,8 +7,12 @@ mod preempt;
 mod start;
 mod syscall;
 mod thread;
+#[cfg(feature = "rt")]
+mod valgrind;
 
 pub use context::*;
 pub use preempt::{inject_call, interrupted_mask, interrupted_sp, preempt_frame, preempt_init};
 pub use syscall::*;
 pub use thread::*;
+#[cfg(feature = "rt")]
+pub(crate) use valgrind::{VALGRIND, memory_begins, memory_ends, stack_deregister, stack_register};

@@ -58,6 +58,7 @@ pub(super) fn gfget_with_stack(size: usize, need: usize) -> Result<(Gp, Sp), Err
         gfput(g);
         return Err(Errno::ENOMEM);
     };
+    stack.begins();
     g.set_stack(Some(stack));
     Ok((g, stack))
 }
@@ -86,6 +87,7 @@ fn gfput_slow(p: Option<&P>, g: Gp) {
 pub(super) fn leave_stack(p: Option<&P>, g: Gp) {
     let Some(stack) = g.stack() else { return };
     g.set_stack(None);
+    stack.ends();
     match p {
         Some(p) if p.stacks.len() < KEPT && ptr::eq(stack.class, &SCHED.stacks) => p.stacks.push(stack),
         _ => stack.class.put(stack),
@@ -95,6 +97,7 @@ pub(super) fn leave_stack(p: Option<&P>, g: Gp) {
 /// Gives `g`, which is dispatched for the first time, a stack. `false`: there is none.
 pub(super) fn attach_stack(p: &P, g: Gp, begin: Begin) -> bool {
     let Some(stack) = p.stacks.pop().or_else(|| SCHED.stacks.get()) else { return false };
+    stack.begins();
     g.set_stack(Some(stack));
     g.begin.set(None);
     // SAFETY: the stack is this task's, and nothing is on it yet; the task is the caller's, who has not

@@ -144,8 +144,10 @@ impl M {
 
     fn map_and_start(main: Main, prepare: impl FnOnce(&M)) -> Result<(), Errno> {
         let stack = stack::map(G0_STACK).ok_or(Errno::ENOMEM)?.as_ptr();
+        let number = arch::stack_register(stack, stack.wrapping_add(G0_STACK));
         let started = M::start(stack, main, prepare);
         if started.is_err() {
+            arch::stack_deregister(number);
             // SAFETY: nobody has used it.
             let _ = unsafe { munmap(stack, G0_STACK) };
         }

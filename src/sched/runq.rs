@@ -265,12 +265,11 @@ mod tests {
 
     #[test]
     fn nothing_is_lost_or_doubled_under_theft() {
-        use std::sync::Mutex;
         use std::sync::atomic::AtomicBool;
         const TASKS: usize = 200_000;
-        let (victim, done, seen) = (RunQueue::new(), AtomicBool::new(false), Mutex::new(Vec::new()));
-        std::thread::scope(|s| {
-            for _ in 0..2 {
+        let (victim, done) = (RunQueue::new(), AtomicBool::new(false));
+        let seen = std::thread::scope(|s| {
+            let thieves = [(); 2].map(|()| {
                 s.spawn(|| {
                     let (mine, mut got) = (RunQueue::new(), Vec::new());
                     while !done.load(Ordering::SeqCst) || !victim.is_empty() {
@@ -278,9 +277,9 @@ mod tests {
                         got.extend(std::iter::from_fn(|| mine.take()));
                         got.extend(RunQueue::steal_next(&victim, || {}));
                     }
-                    seen.lock().unwrap().extend(got);
-                });
-            }
+                    got
+                })
+            });
             let mut got = Vec::new();
             for task in 1..=TASKS {
                 let kicked = if task % 3 == 0 { victim.put_next(task) } else { Some(task) };
@@ -293,9 +292,10 @@ mod tests {
                 }
             }
             done.store(true, Ordering::SeqCst);
-            seen.lock().unwrap().extend(got);
+            // Joined, and not only waited for: ThreadSanitizer would not see that.
+            got.extend(thieves.into_iter().flat_map(|thief| thief.join().unwrap()));
+            got
         });
-        let seen = seen.into_inner().unwrap();
         assert_eq!(seen.len(), TASKS);
         assert_eq!(seen.into_iter().collect::<BTreeSet<_>>().len(), TASKS);
     }

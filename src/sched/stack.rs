@@ -31,6 +31,7 @@ use super::depth;
 use super::g::{Block, Gp};
 use super::spare::{Linked, List};
 use super::state::page;
+use crate::arch;
 use crate::lock::Mutex;
 use crate::sys::RawFd;
 use crate::sys::mm::{Advice, MapFlags, Prot, madvise, mmap, mprotect, munmap};
@@ -133,6 +134,22 @@ impl Sp {
     #[inline]
     pub fn as_ptr(self) -> *mut Stack {
         self.0.as_ptr()
+    }
+
+    /// For valgrind: it is a task's, and nothing on it has been written.
+    #[inline(always)]
+    pub fn begins(self) {
+        if arch::VALGRIND {
+            arch::memory_begins(self.lo.as_ptr(), self.class.size());
+        }
+    }
+
+    /// For valgrind: it is nobody's. What still points there points nowhere.
+    #[inline(always)]
+    pub fn ends(self) {
+        if arch::VALGRIND {
+            arch::memory_ends(self.lo.as_ptr(), self.class.size());
+        }
     }
 }
 
@@ -295,6 +312,9 @@ impl Class {
         let made = slab.made();
         let lo = slab.lo.wrapping_add(made * self.size());
         stacks.install_guard(lo)?;
+        if arch::VALGRIND {
+            arch::stack_register(lo, lo.wrapping_add(self.size())); // for ever
+        }
         let top = lo.wrapping_add(self.size() - made % COLOURS * COLOUR_STEP);
         let block = slab.blocks().wrapping_add(slab.slots).cast::<Stack>().wrapping_add(made);
         // SAFETY: the blocks' places are behind those of the tasks, for so many as there are slots, and

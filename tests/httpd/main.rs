@@ -38,3 +38,4 @@ mod process;
 mod refusals;
 mod sandbox;
 mod server;
+mod taken_over;

@@ -147,7 +147,7 @@ fn no_break_is_lost_among_threads() {
     let (work, done) = (AtomicUsize::new(0), AtomicBool::new(false));
     scope(|s| {
         let (p, work, done) = (&p, &work, &done);
-        s.spawn(move || {
+        let busy = s.spawn(move || {
             while !done.load(SeqCst) {
                 poll(p, 0);
                 std::thread::yield_now();
@@ -166,5 +166,6 @@ fn no_break_is_lost_among_threads() {
         }
         sleeper.join().unwrap();
         done.store(true, SeqCst);
+        busy.join().unwrap();
     });
 }

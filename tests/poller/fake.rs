@@ -1,6 +1,7 @@
 //! A kernel for tests: a virtual clock, events as the test says them, errors as the test wants them,
 //! and a record of every call. Dropping it fails the test if memory or a descriptor was not given back.
 
+use crate::sched::pthread::{Condvar, Guard, Mutex};
 use netpoll::poll::Kernel;
 use netpoll::sys::epoll::{CtlOp, EpollEvent, EpollFlags};
 use netpoll::sys::{Errno, RawFd};
@@ -8,7 +9,6 @@ use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::mem::MaybeUninit;
 use std::ptr::NonNull;
-use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
 /// One call, with its arguments.
@@ -73,8 +73,8 @@ impl Fake {
         Fake { state: Mutex::new(state), changed: Condvar::new() }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    fn lock(&self) -> Guard<'_, State> {
+        self.state.lock()
     }
 
     /// The next call of this kind fails.
@@ -102,8 +102,8 @@ impl Fake {
     /// Returns once `n` threads block in a wait.
     pub fn until_blocked(&self, n: usize) {
         let state = self.lock();
-        let (_state, timeout) = self.changed.wait_timeout_while(state, PATIENCE, |s| s.blocked != n).unwrap();
-        assert!(!timeout.timed_out(), "no {n} threads in epoll_wait");
+        let (_state, late) = self.changed.wait_while(state, PATIENCE, |s| s.blocked != n);
+        assert!(!late, "no {n} threads in epoll_wait");
     }
 
     /// An edge on a registered descriptor: reported as far as it was asked for, or cannot be declined.
@@ -261,17 +261,14 @@ impl Kernel for Fake {
                 let end = if delay > 0 { state.now + delay } else { i64::MAX };
                 state.blocked += 1;
                 self.changed.notify_all();
-                let timeout;
-                (state, timeout) = self
-                    .changed
-                    .wait_timeout_while(state, PATIENCE, |s| {
-                        s.ready.is_empty()
-                            && s.now < end
-                            && s.open.contains(&epfd)
-                            && s.faults.get(&Fault::Wait).is_none_or(VecDeque::is_empty)
-                    })
-                    .unwrap();
-                assert!(!timeout.timed_out(), "epoll_wait({delay}) slept for ever");
+                let late;
+                (state, late) = self.changed.wait_while(state, PATIENCE, |s| {
+                    s.ready.is_empty()
+                        && s.now < end
+                        && s.open.contains(&epfd)
+                        && s.faults.get(&Fault::Wait).is_none_or(VecDeque::is_empty)
+                });
+                assert!(!late, "epoll_wait({delay}) slept for ever");
                 state.blocked -= 1;
                 self.changed.notify_all();
                 state.fault(Fault::Wait)?;

@@ -2,10 +2,14 @@
 //! the runtime's scheduler, which is the point. A test can stop a task on its way into the park,
 //! between the poller's "I intend to wait" and the commit.
 
+#[path = "../support/pthread.rs"]
+pub mod pthread;
+
 use netpoll::poll::{Kernel, Netpoll, Scheduler, WakeList};
+use pthread::{Condvar, Mutex};
 use std::cell::RefCell;
 use std::ptr::NonNull;
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::Arc;
 use std::thread::{Scope, ScopedJoinHandle};
 use std::time::Duration;
 
@@ -44,18 +48,16 @@ impl Task {
     }
 
     fn transition(&self, next: impl FnOnce(State) -> State) {
-        // Also called while a failed test unwinds: then poison is no news.
-        let mut guard = self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut guard = self.state.lock();
         guard.0 = next(guard.0);
         self.changed.notify_all();
     }
 
     /// Sleeps as long as the state and the gate are as `held` says.
     fn sleep_while(&self, held: impl Fn(State, bool) -> bool) -> State {
-        let guard = self.state.lock().unwrap();
-        let (guard, timeout) =
-            self.changed.wait_timeout_while(guard, PATIENCE, |&mut (s, gate)| held(s, gate)).unwrap();
-        assert!(!timeout.timed_out(), "task {} stays {:?} for ever", self.id, guard.0);
+        let (guard, late) =
+            self.changed.wait_while(self.state.lock(), PATIENCE, |&mut (s, gate)| held(s, gate));
+        assert!(!late, "task {} stays {:?} for ever", self.id, guard.0);
         guard.0
     }
 }
@@ -69,7 +71,7 @@ impl Scheduler for Threads {
 
     fn park(&self, commit: impl FnOnce(NonNull<Task>) -> bool) {
         let task = CURRENT.with_borrow(|task| task.clone()).expect("only tasks park");
-        if task.state.lock().unwrap().1 {
+        if task.state.lock().1 {
             task.set(State::AtGate);
             task.sleep_while(|_, gate| gate);
         }
@@ -117,7 +119,7 @@ impl Enlisted {
     }
 
     pub fn is_readied(&self) -> bool {
-        self.task.state.lock().unwrap().0 == State::Readied
+        self.task.state.lock().0 == State::Readied
     }
 
     /// The poller has not got the word, or no longer.
@@ -193,8 +195,8 @@ impl<T> Handle<'_, T> {
 
     /// Lets a task that stopped in front of its commit go on.
     pub fn open_gate(&self) {
-        assert_eq!(self.task.state.lock().unwrap().0, State::AtGate);
-        *self.task.state.lock().unwrap() = (State::Running, false);
+        assert_eq!(self.task.state.lock().0, State::AtGate);
+        *self.task.state.lock() = (State::Running, false);
         self.task.changed.notify_all();
         self.settle();
     }

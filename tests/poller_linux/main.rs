@@ -20,7 +20,7 @@ use std::os::fd::{AsRawFd, FromRawFd};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{RwLock, mpsc};
-use std::thread::{Scope, scope};
+use std::thread::{Scope, ScopedJoinHandle, scope};
 use std::time::{Duration, Instant};
 
 type Poller = Netpoll<Linux, Threads>;
@@ -57,17 +57,19 @@ fn close(p: &Poller, pd: &PollDesc) {
 }
 
 /// A thread that polls until `done`.
-fn polling<'s>(s: &'s Scope<'s, '_>, p: &'s Poller, done: &'s AtomicBool) {
+fn polling<'s>(s: &'s Scope<'s, '_>, p: &'s Poller, done: &'s AtomicBool) -> ScopedJoinHandle<'s, ()> {
     s.spawn(|| {
         while !done.load(SeqCst) {
             poll(p, -1);
         }
-    });
+    })
 }
 
-fn stop(p: &Poller, done: &AtomicBool) {
+/// Threads are joined one by one: ThreadSanitizer does not see that a scope waits for them.
+fn stop<const N: usize>(p: &Poller, done: &AtomicBool, polling: [ScopedJoinHandle<'_, ()>; N]) {
     done.store(true, SeqCst);
     p.break_().unwrap();
+    polling.into_iter().for_each(|thread| thread.join().unwrap());
 }
 
 #[test]
@@ -195,12 +197,12 @@ fn break_reaches_a_sleeper_past_a_busy_poll() {
     each_kernel(|p| {
         let (done, work, seen) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
         scope(|s| {
-            s.spawn(|| {
+            let busy = s.spawn(|| {
                 while !done.load(SeqCst) {
                     poll(p, 0);
                 }
             });
-            s.spawn(|| {
+            let sleeper = s.spawn(|| {
                 while !done.load(SeqCst) {
                     poll(p, -1);
                     seen.store(work.load(SeqCst), SeqCst);
@@ -215,7 +217,7 @@ fn break_reaches_a_sleeper_past_a_busy_poll() {
                     std::thread::yield_now();
                 }
             }
-            stop(p, &done);
+            stop(p, &done, [busy, sleeper]);
         });
     });
 }
@@ -377,7 +379,7 @@ fn descriptor_opened_during_a_blocked_poll_is_seen() {
         p.init().unwrap();
         let done = AtomicBool::new(false);
         scope(|s| {
-            polling(s, p, &done);
+            let poller = polling(s, p, &done);
             std::thread::sleep(Duration::from_millis(2));
             for _ in 0..50 {
                 let (reader, mut writer) = pipe();
@@ -387,7 +389,7 @@ fn descriptor_opened_during_a_blocked_poll_is_seen() {
                 assert_eq!(task.finish(), Ok(()));
                 close(p, pd);
             }
-            stop(p, &done);
+            stop(p, &done, [poller]);
         });
     });
 }
@@ -403,7 +405,7 @@ fn signal_repeats_an_endless_wait_and_ends_a_limited_one() {
             scope(|s| {
                 let (sender, thread) = mpsc::channel();
                 let woken = &woken;
-                s.spawn(move || {
+                let waiting = s.spawn(move || {
                     // SAFETY: asks for the caller's own handle.
                     sender.send(unsafe { libc::pthread_self() }).unwrap();
                     poll(p, delay);
@@ -421,6 +423,7 @@ fn signal_repeats_an_endless_wait_and_ends_a_limited_one() {
                 }
                 assert_eq!(woken.load(SeqCst), delay > 0);
                 p.break_().unwrap();
+                waiting.join().unwrap();
             });
         }
     });

@@ -131,7 +131,7 @@ fn bytes_arrive_through_a_storm_of_deadlines() {
             }
         };
         scope(|s| {
-            polling(s, p, &done);
+            let poller = polling(s, p, &done);
             let storm = s.spawn(|| {
                 while !calm.load(SeqCst) {
                     let soon = p.kernel().nanotime() + 2_000;
@@ -152,7 +152,7 @@ fn bytes_arrive_through_a_storm_of_deadlines() {
             let ends = (writer.finish(), reader.finish());
             calm.store(true, SeqCst);
             storm.join().unwrap();
-            stop(p, &done);
+            stop(p, &done, [poller]);
             drop(ends);
         });
         assert_eq!(p.waiters(), 0);

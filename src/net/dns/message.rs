@@ -301,4 +301,5 @@ impl<'a> Labels<'a> {
 }
 
 #[cfg(test)]
+#[path = "message/tests.rs"] // named, for `fuzz/` includes this file
 mod tests;
