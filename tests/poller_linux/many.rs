@@ -101,7 +101,7 @@ fn a_first_wait_to_write_races_a_poll() {
         p.init().unwrap();
         let done = AtomicBool::new(false);
         scope(|s| {
-            polling(s, p, &done);
+            let poller = polling(s, p, &done);
             for _ in 0..300 {
                 let (a, b) = unix();
                 let pds = [&a, &b].map(|end| p.open(end.as_raw_fd()).unwrap());
@@ -112,7 +112,7 @@ fn a_first_wait_to_write_races_a_poll() {
                 assert_eq!(reader.finish(), Ok(()));
                 pds.into_iter().for_each(|pd| close(p, pd));
             }
-            stop(p, &done);
+            stop(p, &done, [poller]);
         });
     });
 }
