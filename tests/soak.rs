@@ -25,7 +25,7 @@ use load::Load;
 
 const BRIEF: u64 = 10;
 
-/// What `httpd` may have: fewer than its clients want.
+/// What each may have: fewer than its clients want.
 const DESCRIPTORS: usize = 64;
 
 /// How long the first load lasts.
@@ -190,6 +190,8 @@ fn a_server_of_tasks_returns_to_the_start() {
     };
     // SIGURG is what preemption uses; the last is not taken, and ignored by default.
     let load = Load::Requests { ports, signals: vec![libc::SIGUSR2, libc::SIGURG, libc::SIGWINCH] };
+    let Load::Requests { ports, .. } = &load else { unreachable!() };
+    ports.iter().for_each(|&port| load.fill(port, || server.process().descriptors >= DESCRIPTORS));
     load.run(server.pid(), FIRST);
     let before = server.settled();
     let counted = counts(&mut server).0;

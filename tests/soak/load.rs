@@ -114,16 +114,23 @@ impl Load {
     pub fn fill(&self, port: u16, full: impl Fn() -> bool) {
         let mut all = Vec::new();
         (0..30).for_each(|n| all.extend(self.request(&mut Random(n + 1)).0));
-        let connections: Vec<_> = (0..FLOOD).map_while(|_| connect(port).ok()).collect();
-        connections.iter().for_each(|mut stream| _ = stream.write_all(&all));
         let start = Instant::now();
-        while !full() {
-            assert!(start.elapsed() < PATIENCE, "there are descriptors left");
-            sleep(Duration::from_millis(1));
-        }
-        // The first are answered, and keep theirs meanwhile.
-        for mut stream in connections.iter().take(FLOOD / 3) {
-            let _ = stream.read(&mut [0; 1000]);
+        loop {
+            let connections: Vec<_> = (0..FLOOD).map_while(|_| connect(port).ok()).collect();
+            connections.iter().for_each(|mut stream| _ = stream.write_all(&all));
+            // Until it is full, or has sent all of them away, being slow.
+            let round = Instant::now();
+            while round.elapsed() < Duration::from_secs(1) {
+                if full() {
+                    // The first are answered, and keep theirs meanwhile.
+                    for mut stream in connections.iter().take(FLOOD / 3) {
+                        let _ = stream.read(&mut [0; 1000]);
+                    }
+                    return;
+                }
+                sleep(Duration::from_millis(1));
+            }
+            assert!(start.elapsed() < 3 * PATIENCE, "there are descriptors left");
         }
     }
 
