@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Mutex;
+use std::sync::{Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 use std::{env, fs};
@@ -85,8 +85,14 @@ impl Calculator {
     fn start(profile: (&str, &str)) -> Calculator {
         let mut child =
             Command::new(build(profile).join("calculator")).stdout(Stdio::piped()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let (tell, told) = mpsc::channel();
+        thread::spawn(move || {
+            let mut line = String::new();
+            let _ = output.read_line(&mut line);
+            tell.send(line)
+        });
+        let line = told.recv_timeout(LIMIT).expect("nothing was printed");
         let port = line.trim_end().strip_prefix("port ").and_then(|port| port.parse().ok());
         Calculator { child, port: port.unwrap_or_else(|| panic!("{line:?}")) }
     }

@@ -10,7 +10,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::OnceLock;
+use std::sync::{OnceLock, mpsc};
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
@@ -189,8 +189,14 @@ struct Server {
 impl Server {
     fn start(command: &mut Command) -> Server {
         let mut child = command.spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let (tell, told) = mpsc::channel();
+        thread::spawn(move || {
+            let mut line = String::new();
+            let _ = output.read_line(&mut line);
+            tell.send(line)
+        });
+        let line = told.recv_timeout(LIMIT).expect("nothing was printed");
         let number = line.trim_end().rsplit(|c: char| !c.is_ascii_digit()).next().unwrap();
         Server { port: number.parse().unwrap_or_else(|_| panic!("{line:?}")), child }
     }

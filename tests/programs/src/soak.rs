@@ -16,7 +16,7 @@ use netpoll::runtime::metrics;
 use netpoll::sync::channel;
 use netpoll::sys::process::{Resource, Rlimit, prlimit64};
 use netpoll::sys::signal::{SIGTERM, SIGUSR1, SIGUSR2};
-use netpoll::time::{Timer, sleep};
+use netpoll::time::{Instant, Timer, sleep};
 use netpoll::{println, scope, select, signal, spawn};
 
 netpoll::entry!(main);
@@ -136,21 +136,25 @@ fn timers(n: usize) {
     }
 }
 
-/// More tasks at once than the clients can ask for, which go deeper than what those cause, so that from now on there is
-/// a block and a stack for each, and in memory what the Ps keep.
+/// More tasks, channels and timers at once than the clients can ask for, the tasks deeper than what those cause. So
+/// from now on there is a block, a stack and a slot for each, and in memory what the Ps keep.
 fn largest_crowd() {
-    const LARGEST: usize = DESCRIPTORS as usize * (CROWD + 2);
+    const LARGEST: usize = DESCRIPTORS as usize * CROWD * 2;
+    const CONNECTIONS: usize = DESCRIPTORS as usize * 2;
+    let _channels = [(); CONNECTIONS].map(|()| (channel::<u8>(3), channel::<usize>(1)));
+    let _timers = [(); CONNECTIONS].map(|()| Timer::after(PATIENCE));
     let (sender, receiver) = channel::<()>(0);
-    let tasks = [(); LARGEST].map(|()| {
-        let receiver = receiver.clone();
-        spawn(move || {
-            black_box([1u8; 12 << 10]);
-            assert_eq!(receiver.recv(), None);
-        })
+    scope(|s| {
+        for _ in 0..LARGEST {
+            let receiver = receiver.clone();
+            drop(s.spawn(move || {
+                black_box([1u8; 12 << 10]);
+                assert!(receiver.recv_deadline(Instant::now() + 100 * PATIENCE).is_err());
+            }));
+        }
+        while metrics().stacks < LARGEST as u64 {
+            sleep(Duration::from_millis(1));
+        }
+        drop(sender);
     });
-    while metrics().stacks < LARGEST as u64 {
-        sleep(Duration::from_millis(1));
-    }
-    drop(sender);
-    tasks.into_iter().for_each(|task| task.join());
 }
