@@ -1,11 +1,15 @@
 //! The poller in other people's event loops (`tests/embedder/`): an interpreter on std, one in a program without std and
 //! libc, and a C program that knows no more than a header.
 
-use std::io::{BufRead, BufReader, Read, Write};
+#[path = "support/first_line.rs"]
+mod first_line;
+
+use first_line::first_line;
+use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, mpsc};
+use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 use std::{env, fs};
@@ -85,14 +89,7 @@ impl Calculator {
     fn start(profile: (&str, &str)) -> Calculator {
         let mut child =
             Command::new(build(profile).join("calculator")).stdout(Stdio::piped()).spawn().unwrap();
-        let mut output = BufReader::new(child.stdout.take().unwrap());
-        let (tell, told) = mpsc::channel();
-        thread::spawn(move || {
-            let mut line = String::new();
-            let _ = output.read_line(&mut line);
-            tell.send(line)
-        });
-        let line = told.recv_timeout(LIMIT).expect("nothing was printed");
+        let line = first_line(&mut child, LIMIT);
         let port = line.trim_end().strip_prefix("port ").and_then(|port| port.parse().ok());
         Calculator { child, port: port.unwrap_or_else(|| panic!("{line:?}")) }
     }

@@ -6,11 +6,15 @@
 //! not to the one that the handler has written (`sched/masks.rs`). Without preemption (`NETPOLL_PREEMPTION=0`): its handler writes a frame below the stack pointer of the task
 //! that it interrupts, which to memcheck is nobody's memory. It knows no `epoll_pwait2`, so the fallbacks run, too.
 
-use std::io::{BufRead, BufReader, Read, Write};
+#[path = "support/first_line.rs"]
+mod first_line;
+
+use first_line::first_line;
+use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::{OnceLock, mpsc};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
@@ -189,14 +193,7 @@ struct Server {
 impl Server {
     fn start(command: &mut Command) -> Server {
         let mut child = command.spawn().unwrap();
-        let mut output = BufReader::new(child.stdout.take().unwrap());
-        let (tell, told) = mpsc::channel();
-        thread::spawn(move || {
-            let mut line = String::new();
-            let _ = output.read_line(&mut line);
-            tell.send(line)
-        });
-        let line = told.recv_timeout(LIMIT).expect("nothing was printed");
+        let line = first_line(&mut child, LIMIT);
         let number = line.trim_end().rsplit(|c: char| !c.is_ascii_digit()).next().unwrap();
         Server { port: number.parse().unwrap_or_else(|_| panic!("{line:?}")), child }
     }
