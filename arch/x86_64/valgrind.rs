@@ -1,5 +1,6 @@
-//! Tells valgrind about stacks, and memcheck when they are in use. It takes a jump of rsp by less than 2 MB for frames that come or go, and by more for
-//! a switch that it warns of, unless it knows both stacks. Nothing without the feature `valgrind`.
+//! Tells valgrind about stacks, and memcheck when they are in use. It takes a jump of rsp by less than 2 MB for frames
+//! that come or go, and by more for a switch that it warns of, unless it knows both stacks. Nothing without the feature
+//! `valgrind`.
 
 /// Whether anything is told. Without it not even what would be told must be found out.
 pub const VALGRIND: bool = cfg!(feature = "valgrind");
