@@ -18,8 +18,8 @@ use std::fs::File;
 use std::io::Write;
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
-use std::sync::{RwLock, mpsc};
+use std::sync::RwLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::thread::{Scope, ScopedJoinHandle, scope};
 use std::time::{Duration, Instant};
 
@@ -401,17 +401,19 @@ fn signal_repeats_an_endless_wait_and_ends_a_limited_one() {
     unsafe { libc::signal(libc::SIGUSR1, ignore as *const () as libc::sighandler_t) };
     each_kernel(|p| {
         for delay in [-1, 3_600_000 * MS] {
-            let woken = AtomicBool::new(false);
+            let (thread, woken) = (AtomicU64::new(0), AtomicBool::new(false));
             scope(|s| {
-                let (sender, thread) = mpsc::channel();
-                let woken = &woken;
-                let waiting = s.spawn(move || {
-                    // SAFETY: asks for the caller's own handle.
-                    sender.send(unsafe { libc::pthread_self() }).unwrap();
+                let waiting = s.spawn(|| {
+                    // SAFETY: asks for the caller's own handle, which is not 0.
+                    thread.store(unsafe { libc::pthread_self() }, SeqCst);
                     poll(p, delay);
                     woken.store(true, SeqCst);
                 });
-                let (thread, start) = (thread.recv().unwrap(), Instant::now());
+                let start = Instant::now();
+                while thread.load(SeqCst) == 0 {
+                    std::thread::yield_now();
+                }
+                let thread = thread.load(SeqCst);
                 for round in 0.. {
                     std::thread::sleep(Duration::from_millis(2));
                     if woken.load(SeqCst) || delay < 0 && round == 10 {
