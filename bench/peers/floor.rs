@@ -1,6 +1,9 @@
 //! The floor: one thread, one edge-triggered epoll, no task and no allocation on the way of a request. What
 //! is left is the kernel's work for three system calls, which nobody can avoid; the others are measured
 //! in multiples of this.
+//!
+//! All connections share one buffer, which is always in the cache. With `PEER_FLOOR=own` each has its own, as whoever
+//! lets a connection's code wait in the middle of a request must.
 
 mod common;
 
@@ -19,6 +22,8 @@ const CLOSED: u32 = (libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR) as u32;
 
 struct Connection {
     stream: TcpStream,
+    /// Empty: that of all is used.
+    buffer: Vec<u8>,
     /// A head that has not come as a whole yet; empty, as a rule.
     input: Vec<u8>,
     /// What the socket had no room for; empty, as a rule.
@@ -64,7 +69,9 @@ fn main() -> io::Result<()> {
 
     let mut connections: Vec<Option<Connection>> = Vec::new();
     let mut vacant: Vec<usize> = Vec::new();
-    let mut buf = vec![0; if mode == Mode::Idle { IDLE_BUFFER } else { BUFFER }];
+    let size = if mode == Mode::Idle { IDLE_BUFFER } else { BUFFER };
+    let own = if std::env::var_os("PEER_FLOOR").is_some_and(|what| what == "own") { size } else { 0 };
+    let mut shared = vec![0; size];
     let mut out = Vec::with_capacity(64 * ANSWER.len());
     let mut events = [libc::epoll_event { events: 0, u64: 0 }; EVENTS];
     loop {
@@ -79,15 +86,19 @@ fn main() -> io::Result<()> {
                     });
                     let interest = libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLET;
                     epoll.add(&stream, interest, index as u64)?;
-                    connections[index] =
-                        Some(Connection { stream, input: Vec::new(), pending: Vec::new(), ends: false });
+                    let (buffer, input, pending) = (vec![0; own], Vec::new(), Vec::new());
+                    connections[index] = Some(Connection { stream, buffer, input, pending, ends: false });
                 }
                 continue;
             }
             let slot = &mut connections[event.u64 as usize];
             let Some(connection) = slot else { continue };
             let closed = event.events & CLOSED != 0;
-            if !connection.ready(mode, closed, &mut buf, &mut out) {
+            let mut buffer = std::mem::take(&mut connection.buffer);
+            let buf = if buffer.is_empty() { &mut shared } else { &mut buffer };
+            let goes_on = connection.ready(mode, closed, buf, &mut out);
+            connection.buffer = buffer;
+            if !goes_on {
                 *slot = None;
                 vacant.push(event.u64 as usize);
             }

@@ -32,6 +32,7 @@ pub fn build() -> io::Result<Vec<Peer>> {
     let peer = |name, program: &str, env| Peer { name, program: folder.join(program), env };
     let mut peers = vec![
         peer(FLOOR, "peer-floor", &[]),
+        peer("floor-own", "peer-floor", &[("PEER_FLOOR", "own")]),
         peer(NETPOLL, "srv", NETPOLL_ENV),
         peer("tokio", "peer-tokio", &[]),
         peer("tokio-current", "peer-tokio", &[("PEER_TOKIO", "current")]),
