@@ -42,6 +42,9 @@ struct Exchange {
 
 const ECHO: Exchange = Exchange { name: "echo", request: &[b'x'; 64], answer: 64 };
 
+/// By `net::serve`: a connection that waits has no task.
+const REST: Exchange = Exchange { name: "rest", ..ECHO };
+
 const HTTP: Exchange = Exchange {
     name: "http",
     request: b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: netpoll-bench\r\nAccept: */*\r\n\r\n",
@@ -289,6 +292,11 @@ fn echo_stays_within_its_instructions() {
 }
 
 #[test]
+fn a_served_connection_stays_within_its_instructions() {
+    assert_instructions_within(&REST);
+}
+
+#[test]
 fn http_stays_within_its_instructions() {
     assert_instructions_within(&HTTP);
 }
@@ -333,6 +341,11 @@ fn assert_calls_within(exchange: &Exchange) {
 #[test]
 fn echo_stays_within_its_calls() {
     assert_calls_within(&ECHO);
+}
+
+#[test]
+fn a_served_connection_stays_within_its_calls() {
+    assert_calls_within(&REST);
 }
 
 #[test]

@@ -6,7 +6,7 @@
 //! | `echo` | sends back what comes |
 //! | `http` | answers each request head with the same few bytes, and closes after a malformed one |
 //! | `idle` | as `echo`, with a buffer of 64 bytes: what a connection costs then is the runtime's |
-//! | `rest` | as `idle`, by `net::serve`: a connection that waits has no task |
+//! | `rest` | as `echo`, by `net::serve`: a connection that waits has no task |
 #![no_std]
 #![no_main]
 
@@ -76,7 +76,7 @@ fn task_each(listener: &TcpListener, serve: fn(&TcpStream)) {
 
 fn rest(listener: &TcpListener) {
     let served = net::serve(listener, |stream: &TcpStream| {
-        let mut buf = [0; 64];
+        let mut buf = [0; 512]; // only while it is served: and one that is not filled tells that there is no more
         match stream.read(&mut buf) {
             Ok(n @ 1..) if stream.write_all(&buf[..n]).is_ok() => Next::Idle,
             _ => Next::Close,

@@ -54,6 +54,9 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
                 return Err(Error::Closing);
             }
             let (rd, wd, combined) = (d.rd, d.wd, d.combined());
+            if (side == Side::Write || rd == value) && (side == Side::Read || wd == value) {
+                return Ok(()); // whatever a deadline does when it is set, this one has done
+            }
             if side != Side::Write {
                 d.rd = value;
             }

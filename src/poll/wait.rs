@@ -84,6 +84,12 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
         word & hindrances(mode) == 0 && pd.semaphore(mode).load(Ordering::Relaxed) != READY
     }
 
+    /// Whether an edge is latched in direction `mode`, for the next wait.
+    #[inline]
+    pub fn has_edge(&self, pd: &PollDesc, mode: Mode) -> bool {
+        pd.semaphore(mode).load(Ordering::Acquire) == READY
+    }
+
     /// Parks the calling task until there is an edge in direction `mode`, and uses it up (Go:
     /// `pollWait`). Returns at once if one came since the last [`Netpoll::reset`] or wait. The first
     /// wait to write also arms OUT, by one `EPOLL_CTL_MOD` in the life of the descriptor.

@@ -3,7 +3,7 @@
 use super::g::{GQueue, Gp, WaitReason};
 use super::m::{M, acquirem, getm, releasem};
 use super::proc::{gopark, goready, goready_last, injectglist};
-use super::state::{Poller, monitor, set_poller, threads};
+use super::state::{Poller, SCHED, monitor, set_poller, threads};
 use super::waiter::WaitWord;
 use crate::poll::{Clock, Linux, Netpoll, Scheduler};
 use crate::rt::clock::nanotime;
@@ -12,6 +12,7 @@ use crate::sys::thread::prctl_set_timerslack;
 use crate::sys::time::{Timespec, nanosleep};
 use crate::timer::{Fire, NEVER, Timer};
 use core::ptr::NonNull;
+use core::sync::atomic::Ordering;
 
 /// This scheduler, for [`Netpoll`].
 pub(crate) struct Runtime;
@@ -115,6 +116,12 @@ fn poll(delay: i64) -> bool {
             false
         }
     }
+}
+
+/// Whether another thread is in a poll. What it has fetched may be of the past when it hands it on; what a poll that
+/// begins later fetches is as the kernel finds it then.
+pub(crate) fn poll_under_way() -> bool {
+    SCHED.role.taken() || SCHED.polling_now.load(Ordering::SeqCst)
 }
 
 #[cold]

@@ -16,4 +16,5 @@ scenarios! {
     serve_out_of_descriptors
     serve_unix
     serve_resting_bytes
+    serve_urgent_byte_is_no_news
 }

@@ -349,6 +349,51 @@ mod models {
         });
     }
 
+    /// A socket's bytes, and a poll in another thread that finds them and hands the event on.
+    struct Bytes {
+        world: Arc<World>,
+        unread: AtomicUsize,
+        polling: AtomicBool,
+    }
+
+    impl Bytes {
+        /// As a poll of the scheduler's: the kernel looks at the socket when it fetches the event.
+        fn poll(&self) {
+            self.polling.swap(true, Ordering::SeqCst);
+            if self.unread.load(Ordering::SeqCst) != 0 {
+                self.world.event();
+            }
+            self.polling.store(false, Ordering::SeqCst);
+        }
+    }
+
+    /// A task reads what there is and lets the connection rest, while a poll is under way and another comes behind
+    /// it. If nobody was polling behind the read, an edge that takes the word is of bytes that nobody has read.
+    ///
+    /// Mutations seen to fail: looking whether somebody polls before the read; a poll that says so only when it has
+    /// its event.
+    #[test]
+    fn what_is_certain_is_there() {
+        check(|| {
+            let bytes =
+                Bytes { world: World::new(), unread: AtomicUsize::new(1), polling: AtomicBool::new(false) };
+            let bytes = Arc::new(bytes);
+            let poller = {
+                let bytes = bytes.clone();
+                thread::spawn(move || {
+                    bytes.poll();
+                    bytes.poll();
+                })
+            };
+            bytes.unread.store(0, Ordering::SeqCst); // the read
+            let certain = !bytes.polling.load(Ordering::SeqCst);
+            let left = bytes.world.rest();
+            poller.join().unwrap();
+            let woken = bytes.world.connection.put.load(Ordering::SeqCst) != 0;
+            assert!(!(certain && left && woken), "woken for what was read");
+        });
+    }
+
     #[test]
     fn an_event_or_the_end_takes_it() {
         one_has_it(&[World::event, World::end]);

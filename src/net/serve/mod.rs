@@ -17,7 +17,7 @@ use crate::net::fd::Fd;
 use crate::net::transfer::Pause;
 use crate::poll::{Mode, PollDesc, Side};
 use crate::sched::g::{Gp, WaitReason};
-use crate::sched::poller::netpoll;
+use crate::sched::poller::{netpoll, poll_under_way};
 use crate::sched::proc::{getg, gopark, goready};
 use crate::sched::waiter::OneOf;
 use crate::sys::{Call, Errno};
@@ -238,7 +238,7 @@ impl<S: Pollable + Send + Sync, H: Fn(&S) -> Next + Sync> Server<S, H> {
             self.move_in(at, stream);
             match self.rest(at, true) {
                 Rest::Left => {}
-                Rest::Not => self.start(scope, at),
+                Rest::Not => self.start(scope, at, true),
                 Rest::Over => self.finish(at),
             }
         }
@@ -254,6 +254,7 @@ impl<S: Pollable + Send + Sync, H: Fn(&S) -> Next + Sync> Server<S, H> {
                     node: Node::new(),
                     post: NonNull::from(&self.post),
                     idle: Idle::new(),
+                    certain: Cell::new(false),
                 },
                 pd,
                 stream: UnsafeCell::new(MaybeUninit::new(stream)),
@@ -282,15 +283,16 @@ impl<S: Pollable + Send + Sync, H: Fn(&S) -> Next + Sync> Server<S, H> {
         if renew {
             fd.set_deadline(Side::Read, timeout.map(|limit| Instant::now() + limit))?;
         }
-        let locked = fd.lock(Mode::Read)?;
-        if !locked.look(false)? {
+        let mut locked = fd.lock(Mode::Read)?;
+        while !locked.look(false)? {
             // SAFETY: until the server ends.
-            let idle = unsafe { &at.record().head.idle };
+            let head = unsafe { &at.record().head };
             let (pd, word) = (fd.pd(), at.word());
-            idle.begin();
+            head.certain.set(!poll_under_way()); // behind the last read
+            head.idle.begin();
             // Nobody's while it rests: the lock goes with the word.
-            let locked = ManuallyDrop::new(locked);
-            if locked.enlist(word) && idle.leave() {
+            let forgotten = ManuallyDrop::new(locked);
+            if forgotten.enlist(word) && head.idle.leave() {
                 // From here on the connection is somebody else's, or gone. The word tells whether it is
                 // still this one: while the server ends, its record gets no other.
                 if self.ending.behind() {
@@ -298,40 +300,47 @@ impl<S: Pollable + Send + Sync, H: Fn(&S) -> Next + Sync> Server<S, H> {
                 }
                 return Ok(Rest::Left);
             }
-            drop(ManuallyDrop::into_inner(locked));
+            locked = ManuallyDrop::into_inner(forgotten);
             fd.check(Mode::Read)?;
-        } else {
-            drop(locked);
+            if self.ending.seen() {
+                break;
+            }
         }
-        if timeout.is_some() {
-            fd.set_deadline(Side::Read, None)?;
-        }
+        drop(locked);
+        self.stop_clock(fd)?;
         Ok(Rest::Not)
     }
 
-    /// Gives a connection a task.
-    fn start<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>, at: At<S>) {
+    /// The time that a connection may be idle is not its handler's.
+    fn stop_clock(&self, fd: &Fd) -> Result<(), Error> {
+        if self.options.idle_timeout.is_some() { fd.set_deadline(Side::Read, None) } else { Ok(()) }
+    }
+
+    /// Gives a connection a task. `news`: there is something to read, and nobody need look first.
+    fn start<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>, at: At<S>, news: bool) {
         let mut pause = Pause::new();
         let builder = Builder::new().stack_size(self.options.stack_size);
-        while builder.spawn_scoped(scope, move || self.handle(at)).is_err() {
+        while builder.spawn_scoped(scope, move || self.handle(at, news)).is_err() {
             pause.wait(); // until others have ended
         }
     }
 
     /// A connection's task.
-    fn handle(&self, at: At<S>) {
+    fn handle(&self, at: At<S>, news: bool) {
         let mut renew = false;
+        let mut news = news && self.stop_clock(self.stream(at).source().0).is_ok();
         loop {
-            // First of all, too: an event may be of what the last handler has read already.
-            match self.rest(at, renew) {
-                Rest::Left => return,
-                Rest::Over => break,
-                Rest::Not => {}
+            if !news {
+                match self.rest(at, renew) {
+                    Rest::Left => return,
+                    Rest::Over => break,
+                    Rest::Not => {}
+                }
             }
             if (self.handler)(self.stream(at)) == Next::Close {
                 break;
             }
-            renew = true;
+            (news, renew) = (false, true);
         }
         self.finish(at);
     }
@@ -371,11 +380,19 @@ impl<S: Pollable + Send + Sync, H: Fn(&S) -> Next + Sync> Server<S, H> {
     fn wake<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>, at: At<S>) {
         let fd = self.stream(at).source().0;
         // SAFETY: forgotten in `try_rest`; who takes the record out of the inbox is the one to take it up.
-        drop(unsafe { fd.locked(Mode::Read) });
+        let locked = unsafe { fd.locked(Mode::Read) };
+        // SAFETY: as above.
+        let certain = unsafe { at.record().head.certain.get() };
+        // An edge woke it, and not one of what the last handler has read already: the kernel looks at a socket when
+        // events are fetched, and these were fetched behind that read, for when the word was left nobody was
+        // polling. Nor was it an edge of an urgent byte.
+        let pd = fd.pd();
+        let news = certain && netpoll().has_edge(pd, Mode::Read) && !pd.hangup_seen();
+        drop(locked);
         if self.ending.seen() || fd.check(Mode::Read).is_err() {
             self.finish(at);
         } else {
-            self.start(scope, at);
+            self.start(scope, at, news);
         }
     }
 

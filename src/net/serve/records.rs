@@ -18,6 +18,8 @@ pub(super) struct Head {
     pub(super) node: Node,
     pub(super) post: NonNull<Post>,
     pub(super) idle: Idle,
+    /// An edge that wakes it is of something that nobody has read: see `Server::wake`.
+    pub(super) certain: Cell<bool>,
 }
 
 #[repr(C)]

@@ -7,7 +7,7 @@ use crate::support::{
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use core::time::Duration;
 use netpoll::net::unix::SocketAddr as UnixAddr;
 use netpoll::net::{Error, Next, Serve, TcpListener, TcpStream, UnixListener, UnixStream, serve};
@@ -15,7 +15,7 @@ use netpoll::runtime::metrics;
 use netpoll::sync::Mutex;
 use netpoll::sys::fd;
 use netpoll::sys::process::Resource;
-use netpoll::sys::socket::{Family, SocketFlags, SocketType, connect, socket};
+use netpoll::sys::socket::{Family, MsgFlags, SocketFlags, SocketType, connect, sendto, socket};
 use netpoll::time::sleep;
 use netpoll::{JoinHandle, spawn};
 
@@ -35,6 +35,7 @@ pub const SCENARIOS: &[Scenario] = &[
     ("serve_out_of_descriptors", out_of_descriptors),
     ("serve_unix", over_unix),
     ("serve_resting_bytes", resting_bytes),
+    ("serve_urgent_byte_is_no_news", urgent),
 ];
 
 fn echo(stream: &TcpStream) -> Next {
@@ -118,6 +119,27 @@ fn byte_by_byte(_: &[&str]) {
     (0..100).for_each(|_| ask(&client, b"more than a handler reads"));
     client.shutdown(netpoll::net::Shutdown::Write).unwrap();
     assert_eq!(client.read(&mut [0]), Ok(0));
+    end(all);
+}
+
+/// An edge that brings nothing to read calls no handler, which would wait with its stack, for as long as nothing comes.
+fn urgent(_: &[&str]) {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = calls.clone();
+    let all = server(Serve::new(), move |stream| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        echo(stream)
+    });
+    let client = TcpStream::connect(all.2).unwrap();
+    ask(&client, b"x");
+    let resting = || metrics().tasks == 3 && metrics().waiters == 2;
+    eventually("the rest", resting);
+    let before = (calls.load(Ordering::Relaxed), metrics().spawns);
+    sendto(client.as_raw_fd(), b"!", MsgFlags::OOB, None).unwrap();
+    eventually("the edge", || metrics().spawns > before.1);
+    eventually("the rest again", resting);
+    assert_eq!(calls.load(Ordering::Relaxed), before.0);
+    ask(&client, b"y");
     end(all);
 }
 
