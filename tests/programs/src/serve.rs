@@ -203,7 +203,8 @@ fn ends_behind(_: &[&str]) {
         stream.write_all(b"late").unwrap();
         next
     });
-    let [busy, silent] = [(); 2].map(|()| TcpStream::connect(all.2).unwrap());
+    // Accepted in this order: what is in the listener's queue when that is closed would be reset.
+    let [silent, busy] = [(); 2].map(|()| TcpStream::connect(all.2).unwrap());
     ask(&busy, b"long");
     end(all);
     busy.set_read_deadline(Some(after(ms(2000)))).unwrap();
