@@ -336,8 +336,8 @@ impl Class {
         let slab_size = stacks.slab_size.max(FIRST_SLAB);
         let mut slots = (slab_size >> log).max(1);
         let (slab, front) = loop {
-            // With up to a page more than it needs.
-            let front = size_of::<Block>() + slots * (size_of::<Block>() + size_of::<Stack>()) + page();
+            let blocks = size_of::<Block>() + slots * (size_of::<Block>() + size_of::<Stack>());
+            let front = (blocks + page() - 1) & !(page() - 1); // a page is a power of two
             match map(front + (slots << log) + RESERVE) {
                 // Where memory is not overcommitted a smaller slab may still fit.
                 None if slots > 1 => slots /= 2,
@@ -345,9 +345,9 @@ impl Class {
             }
         };
         let slab = slab.as_ptr();
-        // SAFETY: the end of the new mapping. Nothing is there, and to cut it off cannot fail.
-        let _ = unsafe { munmap(slab.cast::<u8>().wrapping_add(front + (slots << log)), RESERVE) };
-        let lo = slab.cast::<u8>().wrapping_add(front & !(page() - 1)); // a page is a power of two
+        let lo = slab.cast::<u8>().wrapping_add(front);
+        // SAFETY: the end of the new mapping, whole pages. Nothing is there, and to cut it off cannot fail.
+        let _ = unsafe { munmap(lo.wrapping_add(slots << log), RESERVE) };
         // A huge page would commit 2 MiB for the first byte of a stack. Kernels without huge pages
         // answer EINVAL, which is as good.
         // SAFETY: a mapping of ours, and the advice changes no content.
