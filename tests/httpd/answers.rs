@@ -283,10 +283,13 @@ fn a_large_folder_is_listed_in_order_and_whole() {
 fn a_folder_without_its_slash_is_redirected() {
     let root = folder("redirect");
     fs::create_dir_all(root.join("a b/evil.example")).unwrap();
+    fs::create_dir(root.join("plain")).unwrap();
     let server = Server::start(&root);
     for (target, location) in [
         ("/a%20b", "/a%20b/"),
         ("/a%20b?q=1&r=%0d%0a", "/a%20b/?q=1&r=%0d%0a"),
+        ("/plain?q=1", "/plain/?q=1"),
+        ("/plain?", "/plain/?"),
         ("//a%20b", "/a%20b/"), // never another host
         ("/a%20b/evil.example", "/a%20b/evil.example/"),
         ("http://test/a%20b", "/a%20b/"),

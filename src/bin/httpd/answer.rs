@@ -173,8 +173,10 @@ impl Exchange<'_> {
         self.begin(out, status::MOVED);
         out.put(b"Location: /");
         percent_encode(path.bytes(self.head), |piece| out.put(piece));
-        out.put(b"/");
-        out.header(b"", &self.head[self.request.query.clone()]);
+        // The `?` may have become the path's zero byte (`Path::name`).
+        let query = self.head[self.request.query.clone()].get(1..);
+        out.put(if query.is_some() { b"/?" } else { b"/" });
+        out.header(b"", query.unwrap_or_default());
         out.end_with_status()
     }
 }
