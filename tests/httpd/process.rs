@@ -126,9 +126,9 @@ fn without_standard_streams_it_serves_and_the_log_reaches_no_client() {
     // The numbers of the closed ones are free for what the server opens.
     let prepare: [fn() -> io::Result<()>; 4] =
         [|| Ok(()), || close(&[1]), || close(&[0, 2]), || close(&[0, 1, 2])];
-    for prepare in prepare {
+    for (prepare, sandbox) in prepare.into_iter().flat_map(|p| [(p, None), (p, Some("--sandbox"))]) {
         let mut command = httpd();
-        command.arg("--log").arg("--root").arg(&root).arg(port.to_string());
+        command.arg("--log").args(sandbox).arg("--root").arg(&root).arg(port.to_string());
         in_child(&mut command, prepare);
         let mut child = command.spawn().unwrap();
         drop((child.stdout.take(), child.stderr.take())); // nobody reads them either
@@ -138,6 +138,11 @@ fn without_standard_streams_it_serves_and_the_log_reaches_no_client() {
             tries += 1;
             assert!(tries < 3000 && server.is_running());
             thread::sleep(Duration::from_millis(10));
+        }
+        // No connection has a number of theirs, not even for a moment.
+        for stream in 0..3 {
+            let is_open = fs::symlink_metadata(format!("/proc/{}/fd/{stream}", server.child.id())).is_ok();
+            assert!(is_open, "{stream}");
         }
         let mut clients: Vec<_> = (0..4).map(|_| server.connect()).collect();
         for client in &mut clients {
