@@ -92,6 +92,9 @@ impl<R: ErrorType, B> ErrorType for BufReader<R, B> {
 impl<R: Read, B: AsRef<[u8]> + AsMut<[u8]>> Read for BufReader<R, B> {
     /// What is in the buffer. If nothing is, a read that would fill it goes past it.
     fn read(&mut self, buf: &mut [u8]) -> Result<usize, R::Error> {
+        if buf.is_empty() {
+            return Ok(0);
+        }
         if self.start == self.end && buf.len() >= self.buf.as_ref().len() {
             return self.inner.read(buf);
         }

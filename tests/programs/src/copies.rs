@@ -260,6 +260,7 @@ fn reads(_: &[&str]) {
     assert_eq!(reader.get_ref().calls, 10_000usize.div_ceil(256) + 1);
     // What is larger than the buffer goes past it, if that is empty.
     let mut reader = BufReader::new(Counting { bytes: &bytes, most: 1000, calls: 0 }, [0; 8]);
+    assert_eq!((reader.read(&mut []), reader.get_ref().calls), (Ok(0), 0)); // and nothing is asked for nothing
     let mut large = [0; 100];
     assert_eq!(reader.read(&mut large), Ok(100));
     assert_eq!(reader.fill_buf().unwrap(), &bytes[100..108]);
