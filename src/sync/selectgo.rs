@@ -118,7 +118,9 @@ impl Select<'_, '_> {
         let timer = times.min();
         let when = timer.map_or(NEVER, |(when, _)| when);
         loop {
-            self.look(default);
+            // Before the looks, which are exact if nothing comes behind them.
+            let due = timer.filter(|_| when <= nanotime());
+            self.look(default || due.is_some());
             self.lock();
             if let Some(partner) = self.attempt() {
                 self.unlock();
@@ -127,7 +129,6 @@ impl Select<'_, '_> {
                 }
                 return;
             }
-            let due = timer.filter(|_| when <= nanotime());
             if default || due.is_some() {
                 self.unlock();
                 if let Some((_, timer)) = due {
