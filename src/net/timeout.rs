@@ -118,8 +118,15 @@ fn begin(state: &State, mode: Mode) -> Result<(), Error> {
         state.timeouts.armed[mode as usize].store(false, Ordering::Relaxed);
         return state.wait(mode);
     }
-    forget(state, mode)?;
-    Ok(netpoll().reset(state.pd(), mode)?)
+    state.timeouts.armed[mode as usize].store(false, Ordering::Relaxed);
+    match netpoll().reset(state.pd(), mode) {
+        // Seen by the reset itself: it may pass at any moment, until it is cleared.
+        Err(poll::Error::Timeout) => {
+            forget(state, mode)?;
+            Ok(netpoll().reset(state.pd(), mode)?)
+        }
+        done => Ok(done?),
+    }
 }
 
 /// See [`Hooks::forget`].

@@ -54,6 +54,7 @@ scenarios! {
     builder_defers_accept
     timeout_of_each_read
     timeout_of_each_write
+    a_timeout_that_passes_between_reads
     timeout_and_deadline
     timeouts_end_with_their_descriptor
     split_halves

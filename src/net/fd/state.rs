@@ -99,7 +99,14 @@ impl Locked<'_> {
         let Locked(state, mode) = *self;
         let Some(pd) = state.pd.get() else { return Ok(true) };
         let exhausted = &state.exhausted[mode as usize];
-        let edge = netpoll().take_edge(pd, mode)?;
+        let edge = match netpoll().take_edge(pd, mode) {
+            // A limit that an earlier call has armed, perhaps, and that has passed since it was looked for.
+            Err(poll::Error::Timeout) => {
+                state.forget_limit(mode)?;
+                netpoll().take_edge(pd, mode)?
+            }
+            edge => edge?,
+        };
         let looks = exhausted.load(Ordering::Relaxed);
         let trusted = looks > 1 && !edge && !exact;
         let ready = !trusted && would_not_block(state.fd.get(), mode);

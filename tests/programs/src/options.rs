@@ -24,6 +24,7 @@ pub const SCENARIOS: &[Scenario] = &[
     ("builder_defers_accept", defers),
     ("timeout_of_each_read", each_read),
     ("timeout_of_each_write", each_write),
+    ("a_timeout_that_passes_between_reads", between_reads),
     ("timeout_and_deadline", and_deadline),
     ("timeouts_end_with_their_descriptor", end_with_descriptor),
     ("split_halves", halves),
@@ -149,6 +150,22 @@ fn defers(_: &[&str]) {
     near.write_all(b"now").unwrap();
     let (far, _) = listener.accept().unwrap();
     far.read_exact(&mut [0; 3]).unwrap();
+}
+
+/// A limit passes, on another thread, while its task finds something with each read.
+fn between_reads(_: &[&str]) {
+    let (near, far) = UnixStream::pair().unwrap();
+    for _ in 0..300 {
+        near.write_all(&[0; 16_000]).unwrap();
+        far.set_read_timeout(Some(ms(1))).unwrap(); // from now on
+        let start = Instant::now();
+        let mut left = 16_000;
+        while left > 1 && start.elapsed() < ms(2) {
+            assert_eq!(far.read(&mut [0]), Ok(1));
+            left -= 1;
+        }
+        far.read_exact(&mut LOTS.to_vec()[..left]).unwrap();
+    }
 }
 
 /// std's `set_read_timeout`: a limit for each call, and ready data is never refused.
