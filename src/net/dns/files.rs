@@ -16,7 +16,7 @@ use core::ffi::CStr;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::time::Duration;
 
-/// As much of a line as counts.
+/// As much of a line as counts, in whole words.
 const LINE: usize = 1024;
 /// Name servers (glibc: `MAXNS`), and bytes of the search list (`MAXDNSRCH` domains, once).
 const SERVERS: usize = 3;
@@ -85,6 +85,8 @@ impl Lines {
         }
         self.len -= start;
         if self.len == LINE {
+            // Of its last word the end may be missing, which would be another name.
+            self.len = self.buf.iter().rposition(u8::is_ascii_whitespace).unwrap_or(0);
             self.end(each);
             self.skipping = true;
         }
@@ -336,12 +338,16 @@ mod tests {
     }
 
     #[test]
-    fn a_long_line_is_cut_off() {
-        let long = vec![b'x'; 3 * LINE + 7];
+    fn a_long_line_is_cut_off_between_words() {
+        let long = b"127.0.0.1 long.example ".repeat(LINE / 10);
+        let cut = long[..LINE].iter().rposition(|&byte| byte == b' ').unwrap();
+        assert!(!long[..LINE].ends_with(b" "));
         let text = [b"a\n", &long[..], b"\nb\n", &long, b"\nc"].concat();
         for step in [1, 100, LINE] {
-            assert_eq!(split(&text, step), [&b"a"[..], &long[..LINE], b"b", &long[..LINE], b"c"], "{step}");
+            assert_eq!(split(&text, step), [&b"a"[..], &long[..cut], b"b", &long[..cut], b"c"], "{step}");
         }
+        let endless = [b"a\n", &[b'x'; 3 * LINE + 7][..], b"\nb"].concat();
+        assert_eq!(split(&endless, 100), [b"a", b"b"]);
     }
 
     proptest! {
