@@ -8,6 +8,7 @@
 use super::OwnedFd;
 use crate::net::Error;
 use crate::net::transfer::drain;
+use crate::poll::above_stdio;
 use crate::sys::fd::{OFlags, SpliceFlags, pipe2, splice};
 use crate::sys::{self, Call, Errno, RawFd};
 use embedded_io::{Read, Write};
@@ -84,11 +85,9 @@ pub fn copy_counted(
     mut count: impl FnMut(usize),
 ) -> Result<(), CopyError> {
     // Without a descriptor for the pipe it goes on, if slower.
-    let Ok([output, input]) = pipe2(OFlags::CLOEXEC | OFlags::NONBLOCK) else {
+    let Ok((output, input)) = pipe() else {
         return by_hand(from, to, &mut count);
     };
-    // SAFETY: just opened.
-    let (output, input) = unsafe { (OwnedFd::from_raw_fd(output), OwnedFd::from_raw_fd(input)) };
     loop {
         let received = from.receive(|fd| splice(fd, None, input.as_raw_fd(), None, PIECE, FLAGS));
         let mut left = match received {
@@ -112,6 +111,14 @@ pub fn copy_counted(
             }
         }
     }
+}
+
+/// A pipe that nothing is printed into.
+fn pipe() -> Result<(OwnedFd, OwnedFd), Errno> {
+    // SAFETY: just opened.
+    let own = |fd| above_stdio(fd).map(|fd| unsafe { OwnedFd::from_raw_fd(fd) });
+    let [output, input] = pipe2(OFlags::CLOEXEC | OFlags::NONBLOCK)?.map(own);
+    Ok((output?, input?))
 }
 
 /// The name of the call that has failed, where the descriptor knows another.

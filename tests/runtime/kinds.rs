@@ -81,6 +81,7 @@ scenarios! {
     copy_to_what_appends
     copy_of_what_cannot_be_spliced
     copy_without_descriptors
+    copy_beside_closed_streams
     copy_ends_with_a_deadline
     copy_ends_with_a_close
     copy_tells_the_side

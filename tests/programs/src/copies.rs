@@ -13,7 +13,7 @@ use netpoll::io::{
     copy_through, pipe,
 };
 use netpoll::net::{Error, Shutdown, UnixStream};
-use netpoll::spawn;
+use netpoll::{eprintln, spawn};
 use netpoll::sys::fd::{OFlags, dup};
 use netpoll::sys::process::Resource;
 use netpoll::sys::{Call, Errno, fd};
@@ -24,6 +24,7 @@ pub const SCENARIOS: &[Scenario] = &[
     ("copy_to_what_appends", appends),
     ("copy_of_what_cannot_be_spliced", unspliceable),
     ("copy_without_descriptors", without_descriptors),
+    ("copy_beside_closed_streams", beside_closed_streams),
     ("copy_ends_with_a_deadline", deadlines),
     ("copy_ends_with_a_close", closes),
     ("copy_tells_the_side", sides),
@@ -34,6 +35,21 @@ pub const SCENARIOS: &[Scenario] = &[
 ];
 
 const LEN: usize = 300_000;
+
+/// What is printed to a stream that is closed comes into no copy.
+fn beside_closed_streams(_: &[&str]) {
+    let ((near, from), (to, far)) = (pair(), pair());
+    fd::close(0).unwrap();
+    fd::close(2).unwrap();
+    let copying = waiting(move || copy(&from, &to));
+    eprintln!("no part of it");
+    near.write_all(b"whole").unwrap();
+    near.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(copying.join(), Ok(5));
+    let mut got = [0; 5];
+    far.read_exact(&mut got).unwrap();
+    assert_eq!(&got, b"whole");
+}
 
 /// Copies `LEN` bytes of the pattern from whatever `make` makes of a writing end to each kind of sink.
 fn every_kind(_: &[&str]) {
