@@ -150,8 +150,14 @@ pub const fn timeout_ms(delay: i64) -> i32 {
 
 impl<C: Clock> Kernel for Linux<C> {
     fn epoll_create(&self) -> Result<RawFd, Errno> {
-        // May well be number 1: it cannot be written to.
-        sys::epoll::epoll_create1(EpollCreateFlags::CLOEXEC)
+        loop {
+            let fd = sys::epoll::epoll_create1(EpollCreateFlags::CLOEXEC)?;
+            // One with the number of stdin, stdout or stderr stays there, for it cannot be written to. So nothing that
+            // is opened from now on has such a number even for the moment until `above_stdio`.
+            if fd > 2 {
+                return Ok(fd);
+            }
+        }
     }
 
     fn eventfd(&self) -> Result<RawFd, Errno> {

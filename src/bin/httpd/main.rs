@@ -44,8 +44,6 @@ use netpoll::net::{Error, InheritedSocket, Socket, TcpListener, inherited};
 use netpoll::rt::{Env, exit};
 use netpoll::signal::{self, SIGINT, SIGTERM, Signals};
 use netpoll::sys::Errno;
-use netpoll::sys::fd::close;
-use netpoll::sys::fs::{AT_FDCWD, OFlags, openat};
 use netpoll::time::{Instant, sleep};
 use netpoll::{Builder, eprintln, println, scope, spawn};
 
@@ -82,7 +80,6 @@ fn main(env: Env) -> i32 {
             return MISUSED;
         }
     };
-    occupy_standard_streams();
     // Before anybody can know that it runs.
     let signals = match signal::notify(&[SIGINT, SIGTERM]) {
         Ok(signals) => signals,
@@ -97,18 +94,10 @@ fn main(env: Env) -> i32 {
     }
 }
 
-/// If some of the first three descriptors are closed, others to which nobody can write get their numbers. A
-/// connection would have one of them at least for a moment, and get what is meant for stderr.
-fn occupy_standard_streams() {
-    while let Ok(fd) = openat(AT_FDCWD, c"/", OFlags::PATH | OFlags::CLOEXEC, 0) {
-        if fd > 2 {
-            let _ = close(fd);
-            return;
-        }
-    }
-}
-
 /// Opens what the program works on, or says why it cannot.
+///
+/// If some of the first three descriptors were closed, the directory and the poller get their numbers. To none of them
+/// can be written: no connection ever gets what is meant for stderr.
 fn open(env: &Env, options: &Options) -> Option<(TcpListener, Site)> {
     let shown_root = Shown(options.root.to_bytes());
     let root = match Root::open(options.root) {
