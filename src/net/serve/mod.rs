@@ -96,7 +96,7 @@ impl Serve {
     }
 
     /// A connection on which nothing has come for this long, since it was accepted or since its handler
-    /// returned, is closed.
+    /// returned, is closed; so may one be on which something came at the last moment.
     pub const fn idle_timeout(mut self, limit: Duration) -> Serve {
         self.idle_timeout = Some(limit);
         self
