@@ -82,30 +82,27 @@ pub(super) fn begin_spinning(m: &M) {
 /// The next task to run (Go: `findRunnable`). Blocks while there is none.
 fn find_runnable(m: &'static M) -> Gp {
     loop {
-        let Some(p) = m.p.get() else {
-            if !back_from_call(m) {
-                stopm(m);
+        if let Some(p) = m.p.get() {
+            if p.tick() {
+                look_around(p);
             }
-            continue;
-        };
-        if p.tick() {
-            look_around(p);
+            if SCHED.urgent.load(Ordering::Relaxed) != 0
+                && let Some(g) = take_urgent()
+            {
+                return g;
+            }
+            if let Some(g) = p.runqget().or_else(|| poll_first(p)).or_else(|| globrunqget(p)) {
+                return g;
+            }
+            let stolen = threads().and_then(|threads| (threads.steal)(m, p));
+            if let Some(g) = stolen.or_else(|| give_up_p(m, p)) {
+                return g;
+            }
         }
-        if SCHED.urgent.load(Ordering::Relaxed) != 0
-            && let Some(g) = take_urgent()
-        {
-            return g;
-        }
-        if let Some(g) = p.runqget().or_else(|| poll_first(p)).or_else(|| globrunqget(p)) {
-            return g;
-        }
-        let stolen = threads().and_then(|threads| (threads.steal)(m, p));
-        if let Some(g) = stolen.or_else(|| give_up_p(m, p)) {
-            return g;
-        }
-        if m.p.get().is_some() {
+        if m.p.get().is_some() || back_from_call(m) {
             continue;
         }
+        // Also if its task has parked in a call: nobody may be there who waits for what that waits for.
         if let Some(g) = poll_without_p(m) {
             return g;
         }

@@ -7,6 +7,7 @@ each! { [Profile::Release, Profile::Debug], THREADS;
     blocking_calls_run_side_by_side
     others_run_beside_a_blocking_call
     a_blocking_call_may_use_the_runtime
+    the_only_task_may_park_in_a_call
 }
 
 /// Every task by its number and what it does.

@@ -1,9 +1,10 @@
 //! Calls that block their thread, and what the program tells of its tasks.
 
 use crate::Scenario;
-use crate::support::{LOOPBACK, SETTLE, eventually, join_all, ms};
+use crate::support::{LOOPBACK, SETTLE, after, eventually, join_all, ms};
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use netpoll::net::TcpListener;
+use netpoll::io::pipe;
+use netpoll::net::{Error, TcpListener};
 use netpoll::sync::Semaphore;
 use netpoll::sys::process::getpid;
 use netpoll::sys::signal::{SIGQUIT, kill};
@@ -15,6 +16,7 @@ pub const SCENARIOS: &[Scenario] = &[
     ("blocking_calls_run_side_by_side", side_by_side),
     ("others_run_beside_a_blocking_call", others_run),
     ("a_blocking_call_may_use_the_runtime", uses_the_runtime),
+    ("the_only_task_may_park_in_a_call", parks_alone),
     ("dump", |_| tell(runtime::dump_tasks)),
     ("quit", |_| tell(quit)),
 ];
@@ -60,6 +62,19 @@ fn uses_the_runtime(_: &[&str]) {
         })
     }));
     assert_eq!(SUM.load(Ordering::SeqCst), 190);
+}
+
+/// All other threads sleep, and none is in the poller.
+fn parks_alone(_: &[&str]) {
+    let parks = || {
+        nanosleep(&Timespec::from_nanos(50_000_000), None).unwrap();
+        sleep(ms(1));
+        let (reader, _writer) = pipe().unwrap();
+        reader.set_read_deadline(Some(after(ms(1)))).unwrap();
+        assert_eq!(reader.read(&mut [0]), Err(Error::TimedOut));
+    };
+    blocking(parks);
+    syscall(parks); // which has lost its P by then
 }
 
 /// The signal may be another thread's to handle: there is time for that.
