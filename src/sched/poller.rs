@@ -2,8 +2,8 @@
 
 use super::g::{GQueue, Gp, WaitReason};
 use super::m::{M, acquirem, getm, releasem};
-use super::proc::{gopark, goready, goready_last, injectglist};
-use super::state::{Poller, SCHED, monitor, set_poller, threads};
+use super::proc::{gopark, goready, goready_last, injectglist, wakep};
+use super::state::{Poller, SCHED, monitor, set_poller, threads, unpolled};
 use super::waiter::WaitWord;
 use crate::poll::{Clock, Linux, Netpoll, Scheduler};
 use crate::rt::clock::nanotime;
@@ -153,6 +153,18 @@ pub(crate) unsafe fn set_timer(g: Gp, when: i64, fire: Fire) -> Result<(), Errno
         netpoll.wake_for_timer(when);
     }
     Ok(())
+}
+
+/// Behind a timer that came to be the earliest of its heap, set for `when` by a task that does not park now.
+/// Threads that sleep when nothing was to come are not in the poller. One with a P looks there itself, since
+/// the monitor makes it; without, somebody else must.
+pub(crate) fn wake_for_timer(when: i64) {
+    NETPOLL.wake_for_timer(when);
+    let m = acquirem();
+    if (m.p.get().is_none() || monitor().is_none()) && unpolled() {
+        wakep();
+    }
+    releasem();
 }
 
 /// Parks the running task until `when` (absolute ns).

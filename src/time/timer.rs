@@ -5,7 +5,7 @@ use crate::lock::Mutex;
 use crate::poll::{Kernel, Scheduler};
 use crate::rt;
 use crate::sched::freelist::{self, Link};
-use crate::sched::poller::{Poll, netpoll, netpoll_init, sleep_until};
+use crate::sched::poller::{Poll, netpoll, netpoll_init, sleep_until, wake_for_timer};
 use crate::sched::sema::{semacquire, semtake, semwake};
 use crate::sched::spare::List;
 use crate::sys::Errno;
@@ -105,7 +105,7 @@ impl Timer {
             })
         }?;
         if earlier {
-            netpoll.wake_for_timer(when);
+            wake_for_timer(when);
         }
         Ok(was)
     }

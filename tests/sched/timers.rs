@@ -10,5 +10,6 @@ each! { PROFILES, THREADS;
     timers_set_and_moved_at_random
     moved_by_others_while_waited_for
     timers_are_reused
+    a_timer_set_within_a_call_fires_meanwhile
     tickers_tick
 }

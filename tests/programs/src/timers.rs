@@ -5,8 +5,9 @@ use crate::support::{Random, join_all, ms};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
-use netpoll::spawn;
+use netpoll::sys::time::{Timespec, nanosleep};
 use netpoll::time::{Instant, Ticker, Timer, sleep};
+use netpoll::{blocking, spawn};
 
 pub const SCENARIOS: &[Scenario] = &[
     ("timers_fire_once_and_never_early", fire),
@@ -15,6 +16,7 @@ pub const SCENARIOS: &[Scenario] = &[
     ("timers_set_and_moved_at_random", |_| join_all((1..=4).map(|seed| spawn(move || adjust(seed)))).clear()),
     ("moved_by_others_while_waited_for", moved_by_others),
     ("timers_are_reused", reused),
+    ("a_timer_set_within_a_call_fires_meanwhile", set_within_a_call),
     ("tickers_tick", tickers),
 ];
 
@@ -123,6 +125,26 @@ fn reused(_: &[&str]) {
         assert!(!timer.try_wait());
         assert!(timer.stop());
     }
+}
+
+/// All other threads sleep when it is set, and none is in the poller.
+fn set_within_a_call(_: &[&str]) {
+    let timer = Arc::new(Timer::after(MINUTE));
+    timer.stop();
+    let other = timer.clone();
+    let waits = spawn(move || {
+        other.wait();
+        Instant::now()
+    });
+    sleep(ms(20));
+    let set = blocking(|| {
+        nanosleep(&Timespec::from_nanos(20_000_000), None).unwrap();
+        let set = Instant::now();
+        timer.reset(ms(1));
+        nanosleep(&Timespec::from_nanos(2 * LATE.as_nanos() as i64), None).unwrap();
+        set
+    });
+    assert!(waits.join() < set + LATE);
 }
 
 fn tickers(_: &[&str]) {
