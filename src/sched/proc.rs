@@ -101,6 +101,7 @@ pub(crate) fn goready(g: Gp) {
 pub(super) fn goready_last(g: Gp) {
     g.casgstatus(Status::Waiting, Status::Runnable);
     globrunqput(g);
+    wakep(); // this thread may have no P
 }
 
 /// Lets other tasks run: the calling one goes behind all that are runnable (Go: `Gosched`).

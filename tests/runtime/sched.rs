@@ -30,6 +30,7 @@ scenarios! {
     the_longest_sleep
     sleep_without_descriptors
     sleep_without_memory
+    sleep_without_memory_in_a_call
     instants
 }
 

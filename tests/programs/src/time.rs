@@ -6,8 +6,9 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 use core::time::Duration;
 use netpoll::sys::process::Resource;
-use netpoll::time::{Instant, sleep};
-use netpoll::{spawn, yield_now};
+use netpoll::sys::time::{Timespec, nanosleep};
+use netpoll::time::{Instant, Timer, sleep};
+use netpoll::{blocking, spawn, yield_now};
 
 pub const SCENARIOS: &[Scenario] = &[
     ("sleeps_are_never_early", never_early),
@@ -17,6 +18,7 @@ pub const SCENARIOS: &[Scenario] = &[
     ("the_longest_sleep_of_all_tasks", longest_of_all),
     ("sleep_without_descriptors", no_descriptors),
     ("sleep_without_memory", no_memory),
+    ("sleep_without_memory_in_a_call", no_memory_in_a_call),
     ("instants", instants),
 ];
 
@@ -115,6 +117,29 @@ fn no_memory(_: &[&str]) {
     assert!(start.elapsed() >= ms(60));
     assert!(RAN.load(Ordering::SeqCst) > 1, "the sleeper kept the thread for itself");
     assert!(other.join() < ms(60));
+}
+
+/// On a thread without a P, while all others sleep or are in calls.
+fn no_memory_in_a_call(_: &[&str]) {
+    crate::heap::reserve();
+    let pause = |time| nanosleep(&Timespec::from_nanos(time), None).unwrap();
+    let start = Instant::now();
+    let other = spawn(move || {
+        blocking(|| {
+            pause(100_000_000);
+            sleep(ms(1));
+            start.elapsed()
+        })
+    });
+    sleep(ms(20)); // it is in its call
+    let mut timers = Vec::with_capacity(256);
+    blocking(|| {
+        timers.extend((0..256).map(|_| Timer::after(ms(60_000)))); // all that the first heap has room for
+        let old = limit(Resource::As, 4096);
+        pause(1_000_000_000);
+        limit(Resource::As, old);
+    });
+    assert!((ms(101)..ms(1000)).contains(&other.join()));
 }
 
 fn instants(_: &[&str]) {
