@@ -182,16 +182,21 @@ pub(super) fn poll_for_others() {
         }
         drop(idle);
         if work && SCHED.search.idle() != 0 {
-            match threads() {
-                Some(threads) => (threads.wake)(),
-                None => wake_only(),
-            }
+            wake_one();
         }
     }
 }
 
-/// Wakes the only thread of a program of one, whether it sleeps, is in the poller, or on the way to
-/// either.
+/// For the monitor: has an idle P run.
+pub(super) fn wake_one() {
+    match threads() {
+        Some(threads) => (threads.wake)(),
+        None => wake_only(),
+    }
+}
+
+/// Wakes the only thread of a program of one, whether it sleeps, is in the poller, or on the way there. If it is on
+/// the way to sleep the monitor sees that at its next look ([`stranded`](super::state::stranded)).
 fn wake_only() {
     let mut idle = SCHED.idle.lock();
     if idle.ms.is_none() {

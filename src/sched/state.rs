@@ -259,6 +259,17 @@ pub(super) fn unpolled() -> bool {
     poller().is_some() && !SCHED.role.taken()
 }
 
+/// Whether there is something to do for a P: work, or nobody to wait in the poller.
+pub(super) fn to_do() -> bool {
+    unpolled() || SCHED.runq_size.load(Ordering::SeqCst) != 0 || allp().iter().any(|p| !p.runq.is_empty())
+}
+
+/// For the monitor: whether that is left beside an idle P. So it is if there was no thread to be had, or the only one
+/// was on its way to sleep when it should have been woken.
+pub(super) fn stranded() -> bool {
+    SCHED.search.idle() != 0 && to_do()
+}
+
 /// For the monitor: changes with every poll.
 pub(super) fn polls() -> u32 {
     SCHED.polls.load(Ordering::Relaxed)

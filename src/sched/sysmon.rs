@@ -111,7 +111,11 @@ unsafe extern "C" fn monitor(_: *mut u8) -> ! {
             busy += p.owner.is_some() as usize;
             calls += p.owner.in_call().is_some() as usize;
         }
-        if busy == 0 && !moved {
+        let stranded = state::stranded();
+        if stranded {
+            schedule::wake_one();
+        }
+        if busy == 0 && !moved && !stranded {
             idle_looks += 1;
             if idle_looks > IDLE_LOOKS {
                 // Only while nothing runs: the next task will have to fault it in again.

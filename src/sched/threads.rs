@@ -8,7 +8,7 @@ use super::p::{P, task};
 use super::runq::RunQueue;
 use super::schedule::begin_spinning;
 use super::stack;
-use super::state::{Idle, SCHED, Threads, allp, page, take_idle_p, unpolled, wake_poller};
+use super::state::{Idle, SCHED, Threads, allp, page, take_idle_p, to_do, wake_poller};
 use crate::lock::Mutex;
 use crate::timer::{FIRST_BYTES, Heap, Timers};
 use core::ptr;
@@ -84,7 +84,7 @@ fn startm(p: &'static P) {
         None => {
             if M::spawn(p, true).is_err() {
                 // The system has no thread or memory to spare. The work stays where it is, for the
-                // threads there are, of which one may block in the poller.
+                // threads there are, of which one may block in the poller, and the monitor tries again.
                 let mut idle = SCHED.idle.lock();
                 idle.nm -= 1;
                 idle.put_p(p);
@@ -99,9 +99,6 @@ fn startm(p: &'static P) {
 /// Gives the P of a thread that is about to block to another thread, if there is anything to do: work, or
 /// nobody to wait in the poller (Go: `handoffp`).
 fn handoff(p: &'static P) {
-    let to_do = || {
-        unpolled() || SCHED.runq_size.load(Ordering::SeqCst) != 0 || allp().iter().any(|p| !p.runq.is_empty())
-    };
     let mut p = p;
     if !to_do() {
         SCHED.idle.lock().put_p(p);

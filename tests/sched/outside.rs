@@ -6,6 +6,7 @@ use crate::{THREADS, each, one_at_a_time, run, with_threads};
 each! { [Profile::Release, Profile::Debug], THREADS;
     blocking_calls_run_side_by_side
     others_run_beside_a_blocking_call
+    others_run_when_a_thread_is_to_be_had_again
     a_blocking_call_may_use_the_runtime
     the_only_task_may_park_in_a_call
 }

@@ -1,18 +1,19 @@
 //! Calls that block their thread, and what the program tells of its tasks.
 
 use crate::Scenario;
-use crate::support::{LOOPBACK, SETTLE, after, eventually, join_all, ms};
+use crate::support::{LOOPBACK, SETTLE, after, eventually, join_all, limit, ms};
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use netpoll::io::pipe;
 use netpoll::net::{Error, TcpListener};
 use netpoll::sync::Semaphore;
-use netpoll::sys::process::getpid;
+use netpoll::sys::process::{Resource, getpid};
 use netpoll::sys::signal::{SIGQUIT, kill};
 use netpoll::sys::time::{Timespec, nanosleep};
 use netpoll::time::{Instant, sleep};
 use netpoll::{blocking, runtime, spawn, syscall};
 
 pub const SCENARIOS: &[Scenario] = &[
+    ("others_run_when_a_thread_is_to_be_had_again", threads_refused),
     ("blocking_calls_run_side_by_side", side_by_side),
     ("others_run_beside_a_blocking_call", others_run),
     ("a_blocking_call_may_use_the_runtime", uses_the_runtime),
@@ -42,6 +43,26 @@ fn others_run(_: &[&str]) {
     });
     let start = Instant::now();
     blocking(|| {
+        while !RAN.load(Ordering::SeqCst) {
+            assert!(start.elapsed() < ms(10_000), "nobody ran");
+            let _ = nanosleep(&Timespec::from_nanos(100_000), None);
+        }
+    });
+    other.join();
+}
+
+/// At the time of the call there is no memory for one.
+fn threads_refused(_: &[&str]) {
+    static RAN: AtomicBool = AtomicBool::new(false);
+    crate::heap::reserve();
+    let other = spawn(|| {
+        sleep(ms(1));
+        RAN.store(true, Ordering::SeqCst);
+    });
+    let (start, old) = (Instant::now(), limit(Resource::As, 4096));
+    blocking(|| {
+        nanosleep(&Timespec::from_nanos(200_000_000), None).unwrap();
+        limit(Resource::As, old);
         while !RAN.load(Ordering::SeqCst) {
             assert!(start.elapsed() < ms(10_000), "nobody ran");
             let _ = nanosleep(&Timespec::from_nanos(100_000), None);
