@@ -52,9 +52,9 @@ pub(crate) struct M {
     pub alllink: Cell<Option<&'static M>>,
     /// The last change of the signal mask that it has made.
     pub masked: AtomicU32,
-    /// Never 0, once the thread runs.
     /// The kernel was told to end its sleeps on time.
     pub punctual: Cell<bool>,
+    /// Never 0, once the thread runs.
     random: Cell<u32>,
     /// While the task is in a `syscall`: the P, as long as nobody takes it. `p` is none then.
     pub oldp: Cell<Option<&'static P>>,
