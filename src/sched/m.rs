@@ -2,9 +2,10 @@
 //! its sleep.
 
 use super::g::Gp;
+use super::overflow::{self, HANDLER_STACK};
 use super::p::P;
 use super::stack;
-use super::{masks, overflow, schedule, state};
+use super::{masks, schedule, state};
 use crate::arch::{self, Context};
 use crate::preempt;
 use crate::rt;
@@ -18,6 +19,9 @@ use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering};
 
 /// Bytes of a thread's scheduler stack, guard page and the thread's block included.
 const G0_STACK: usize = 64 << 10;
+
+/// What is mapped for a thread: the stack of its handlers, and above that the scheduler's.
+const STACKS: usize = HANDLER_STACK + G0_STACK;
 
 /// Turns of the pause instruction before a thread without work sleeps: about 5 us. A wake-up across
 /// CPUs costs three times that on a virtual machine, and work that comes at all tends to come soon.
@@ -143,22 +147,22 @@ impl M {
     }
 
     fn map_and_start(main: Main, prepare: impl FnOnce(&M)) -> Result<(), Errno> {
-        let stack = stack::map(G0_STACK).ok_or(Errno::ENOMEM)?.as_ptr();
-        let number = arch::stack_register(stack, stack.wrapping_add(G0_STACK));
-        let started = M::start(stack, main, prepare);
+        let stacks = stack::map(STACKS).ok_or(Errno::ENOMEM)?.as_ptr();
+        let number = arch::stack_register(stacks.wrapping_add(HANDLER_STACK), stacks.wrapping_add(STACKS));
+        let started = M::start(stacks, main, prepare);
         if started.is_err() {
             arch::stack_deregister(number);
             // SAFETY: nobody has used it.
-            let _ = unsafe { munmap(stack, G0_STACK) };
+            let _ = unsafe { munmap(stacks, STACKS) };
         }
         started
     }
 
-    fn start(stack: *mut u8, main: Main, prepare: impl FnOnce(&M)) -> Result<(), Errno> {
-        // SAFETY: the first page of our mapping.
-        unsafe { mprotect(stack, state::page(), Prot::empty()) }?;
+    fn start(stacks: *mut u8, main: Main, prepare: impl FnOnce(&M)) -> Result<(), Errno> {
+        // SAFETY: a page of our mapping.
+        unsafe { mprotect(stacks.add(HANDLER_STACK), state::page(), Prot::empty()) }?;
         // SAFETY: within the mapping; aligned, since the size of an M is a multiple of its alignment.
-        let m = unsafe { stack.add(G0_STACK - size_of::<M>()) }.cast::<M>();
+        let m = unsafe { stacks.add(STACKS - size_of::<M>()) }.cast::<M>();
         // SAFETY: as above, and nobody else's yet.
         let block: &'static M = unsafe {
             m.write(M::new());
@@ -192,7 +196,7 @@ impl M {
     unsafe extern "C" fn main(block: *mut u8) -> ! {
         // SAFETY: `start` passed the new thread's block.
         let m = unsafe { &*block.cast::<M>() };
-        overflow::install_stack();
+        overflow::use_stack(block.wrapping_add(size_of::<M>()).wrapping_sub(STACKS));
         if let Some(p) = m.take_nextp() {
             schedule::acquirep(m, p);
         }

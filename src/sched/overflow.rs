@@ -1,7 +1,6 @@
 //! The end of a stack: a fault in a guard page is reported with the task's number and its stack's
 //! size, and then ends the program by SIGSEGV like any other fault.
 
-use super::stack;
 use super::{proc, state};
 use crate::arch::rt_sigreturn;
 use crate::rt;
@@ -13,7 +12,7 @@ use core::ffi::c_void;
 
 /// The handler's stack: the frame the kernel pushes is up to 3 KiB with AVX-512 state (11 KiB with
 /// AMX, which this crate's programs do not ask the kernel for), and the report needs 1 KiB.
-const HANDLER_STACK: usize = 16 << 10;
+pub(super) const HANDLER_STACK: usize = 16 << 10;
 
 #[repr(align(16))]
 struct HandlerStack(UnsafeCell<[u8; HANDLER_STACK]>);
@@ -23,11 +22,10 @@ unsafe impl Sync for HandlerStack {}
 
 static STACK: HandlerStack = HandlerStack(UnsafeCell::new([0; HANDLER_STACK]));
 
-/// Gives the calling thread, which is new, a stack for the handler.
-pub(super) fn install_stack() {
-    let Some(sp) = stack::map(HANDLER_STACK) else { return }; // a fault is then not reported by name
-    let stack = Sigstack { sp: sp.as_ptr(), flags: SsFlags::empty(), size: HANDLER_STACK };
-    // SAFETY: mapped for this, and never unmapped.
+/// Has the handlers of the calling thread, which is new, run on the [`HANDLER_STACK`] bytes from `lo` on.
+pub(super) fn use_stack(lo: *mut u8) {
+    let stack = Sigstack { sp: lo, flags: SsFlags::empty(), size: HANDLER_STACK };
+    // SAFETY: mapped for this, and never unmapped. It cannot fail: the size is enough, and no handler runs.
     let _ = unsafe { sigaltstack(Some(&stack)) };
 }
 

@@ -13,11 +13,11 @@ use netpoll::io::{
     copy_through, pipe,
 };
 use netpoll::net::{Error, Shutdown, UnixStream};
-use netpoll::{eprintln, spawn};
 use netpoll::sys::fd::{OFlags, dup};
 use netpoll::sys::process::Resource;
 use netpoll::sys::{Call, Errno, fd};
 use netpoll::time::sleep;
+use netpoll::{eprintln, spawn};
 
 pub const SCENARIOS: &[Scenario] = &[
     ("copy_every_kind", every_kind),

@@ -74,10 +74,10 @@ fn alignments() {
             // SAFETY: not of size 0; freed with the same layout.
             unsafe {
                 let block = HEAP.alloc(layout);
-                assert!(!block.is_null() && block.addr() % align == 0, "{size} {align}");
+                assert!(!block.is_null() && block.addr().is_multiple_of(align), "{size} {align}");
                 block.write_bytes(1, size);
                 let grown = HEAP.realloc(block, layout, size * 3);
-                assert!(!grown.is_null() && grown.addr() % align == 0, "{size} {align}");
+                assert!(!grown.is_null() && grown.addr().is_multiple_of(align), "{size} {align}");
                 assert_eq!((grown.read(), grown.add(size - 1).read()), (1, 1));
                 HEAP.dealloc(grown, Layout::from_size_align(size * 3, align).unwrap());
             }

@@ -11,8 +11,8 @@ use netpoll::net::Error;
 use netpoll::runtime::metrics;
 use netpoll::sync::Semaphore;
 use netpoll::sys::Errno;
-use netpoll::sys::process::Resource;
 use netpoll::sys::mm::{Advice, MapFlags, Prot, madvise, mmap};
+use netpoll::sys::process::Resource;
 use netpoll::time::{Instant, sleep};
 use netpoll::{Builder, JoinHandle, println, spawn, yield_now};
 
