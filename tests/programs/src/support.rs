@@ -131,6 +131,18 @@ pub fn pages(field: usize) -> usize {
     core::str::from_utf8(&buf[..n]).unwrap().split(' ').nth(field).unwrap().parse().unwrap()
 }
 
+/// Bytes of the program's own memory. The kernel walks the pages for it, and so it is exact: what statm has is a sum of
+/// counts that each CPU keeps for a while.
+pub fn anonymous() -> usize {
+    let file = open(c"/proc/self/smaps_rollup");
+    let mut buf = [0; 2048];
+    let n = netpoll::sys::fd::read(file, &mut buf).unwrap();
+    netpoll::sys::fd::close(file).unwrap();
+    let text = core::str::from_utf8(&buf[..n]).unwrap();
+    let kib = text.lines().find_map(|line| line.strip_prefix("Anonymous:")?.strip_suffix("kB")).unwrap();
+    kib.trim().parse::<usize>().unwrap() << 10
+}
+
 pub fn open(path: &core::ffi::CStr) -> RawFd {
     openat(AT_FDCWD, path, OFlags::CLOEXEC, 0).unwrap()
 }
