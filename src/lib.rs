@@ -45,8 +45,8 @@
 //!
 //! # Features
 //! `rt` (default): the runtime. Without it this crate is [`arch`], [`sys`], [`timer`] and [`poll`], which
-//! link beside std and libc and disturb neither. `alloc`: a global allocator, `rt::Heap`. `valgrind`: that
-//! knows of the stacks, if the program runs under it.
+//! link beside std and libc and disturb neither. `alloc`: a global allocator, `rt::Heap`. `httpd` (default): what
+//! the program of that name needs besides. `valgrind`: that knows of the stacks, if the program runs under it.
 //!
 //! # What it rests on
 //! Linux on x86_64, Rust 1.88. The runtime allocates by `mmap` only, and a program has no thread-local
