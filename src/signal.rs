@@ -32,6 +32,7 @@ use crate::lock::Mutex;
 use crate::net::Error;
 use crate::net::fd::{Fd, Kind};
 use crate::net::methods::methods;
+use crate::net::pollable::pollable;
 use crate::poll::Mode;
 use crate::sched::masks;
 use crate::sched::poller::netpoll_init;
@@ -222,6 +223,10 @@ pub struct Signals {
 }
 
 methods! { Signals: read_deadline }
+
+pollable! {
+    Signals: readable;
+}
 
 impl Signals {
     /// The next signal. Parks until there is one; several tasks that receive take turns.

@@ -1,6 +1,7 @@
 //! Signals: sending, blocking and handling them, and reading them from a descriptor.
 
 use core::ffi::c_void;
+use core::fmt;
 use core::mem::MaybeUninit;
 use core::ptr::null_mut;
 
@@ -14,14 +15,26 @@ use crate::arch;
 
 /// A signal's number.
 #[repr(transparent)]
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Signal(u8);
 
 macro_rules! signals {
-    ($($name:ident)*) => {$(
-        #[allow(missing_docs)] // each is its own name; see signal(7)
-        pub const $name: Signal = Signal(raw::$name as u8);
-    )*};
+    ($($name:ident)*) => {
+        $(
+            #[allow(missing_docs)] // each is its own name; see signal(7)
+            pub const $name: Signal = Signal(raw::$name as u8);
+        )*
+
+        /// `SIGTERM`, or `Signal(40)` if it has no name.
+        impl fmt::Debug for Signal {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                match *self {
+                    $($name => f.write_str(stringify!($name)),)*
+                    Signal(n) => f.debug_tuple("Signal").field(&n).finish(),
+                }
+            }
+        }
+    };
 }
 
 signals! {

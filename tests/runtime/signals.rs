@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader};
 scenarios! {
     signal_is_received
     signal_wakes_a_task
+    signal_is_an_arm_of_select
     signal_deadline_and_close
     signal_refused
     signal_last_one_restores

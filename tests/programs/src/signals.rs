@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use netpoll::net::Error;
 use netpoll::signal::{self, SIGCHLD, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, Signal, notify};
-use netpoll::sync::Semaphore;
+use netpoll::sync::{Semaphore, channel};
 use netpoll::sys::Errno;
 use netpoll::sys::process::{getpid, getuid};
 use netpoll::sys::signal::{
@@ -16,11 +16,12 @@ use netpoll::sys::signal::{
 use netpoll::sys::thread::gettid;
 use netpoll::sys::time::{Timespec, nanosleep};
 use netpoll::time::sleep;
-use netpoll::{blocking, println, scope, spawn, yield_now};
+use netpoll::{blocking, println, scope, select, spawn, yield_now};
 
 pub const SCENARIOS: &[Scenario] = &[
     ("signal_is_received", received),
     ("signal_wakes_a_task", wakes),
+    ("signal_is_an_arm_of_select", selected),
     ("signal_deadline_and_close", deadline_and_close),
     ("signal_refused", refused),
     ("signal_last_one_restores", restores),
@@ -92,6 +93,30 @@ fn wakes(_: &[&str]) {
         n += 1;
     }
     sender.join();
+}
+
+/// Beside other things, one of which comes first.
+fn selected(_: &[&str]) {
+    let signals = notify(&[SIGTERM]).unwrap();
+    let (tx, rx) = channel(1);
+    let mut got = Vec::new();
+    drop(spawn(move || {
+        tx.send("a message").unwrap();
+        sleep(SETTLE);
+        raise(SIGTERM);
+        sleep(ms(10_000)); // the channel stays open
+    }));
+    while got.len() < 2 {
+        select! {
+            recv(rx) -> message => got.push(alloc::format!("{message:?}")),
+            readable(signals) -> ready => {
+                ready.unwrap();
+                got.push(alloc::format!("{:?}", signals.recv().unwrap().signal));
+            }
+        }
+    }
+    assert_eq!(got, ["Some(\"a message\")", "SIGTERM"]);
+    assert_eq!(alloc::format!("{:?}", rt(40)), "Signal(40)");
 }
 
 fn deadline_and_close(_: &[&str]) {
