@@ -76,15 +76,12 @@ impl PollFd {
     fn with(fd: OwnedFd, kind: Kind) -> Result<PollFd, Error> {
         // One that is not above the standard ones stays, since a duplicate takes its place.
         let fd = if fd.as_raw_fd() > 2 { fd } else { fd.try_clone()? };
-        let fd = match Fd::register(fd.as_raw_fd(), kind) {
-            Err(Error::Os(Call::EpollCtl, Errno::EPERM)) => Fd::file(fd.into_raw_fd())?,
-            registered => {
-                let registered = registered?;
-                let _ = fd.into_raw_fd();
-                registered
-            }
-        };
-        Ok(PollFd { fd })
+        let taken = match Fd::register(fd.as_raw_fd(), kind) {
+            Err(Error::Os(Call::EpollCtl, Errno::EPERM)) => Fd::file(fd.as_raw_fd()),
+            registered => registered,
+        }?;
+        let _ = fd.into_raw_fd(); // which is `taken`'s
+        Ok(PollFd { fd: taken })
     }
 
     /// Opens the file at `path` with `flags` and, where it is made, permissions `mode` (`openat(2)`), within

@@ -116,6 +116,11 @@ impl<T> ScopedJoinHandle<'_, T> {
         self.handle.join()
     }
 
+    /// See [`JoinHandle::is_finished`].
+    pub fn is_finished(&self) -> bool {
+        self.handle.is_finished()
+    }
+
     /// The task's number.
     pub fn id(&self) -> TaskId {
         self.handle.id()

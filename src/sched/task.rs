@@ -302,7 +302,7 @@ pub struct JoinHandle<T> {
 
 // SAFETY: the handle gives away the result, by value, and nothing else.
 unsafe impl<T: Send> Send for JoinHandle<T> {}
-// SAFETY: nothing can be done with a shared handle but read the task's number.
+// SAFETY: with a shared handle one can only read the task's number, and whether it has returned.
 unsafe impl<T> Sync for JoinHandle<T> {}
 
 impl<T> JoinHandle<T> {
@@ -330,6 +330,11 @@ impl<T> JoinHandle<T> {
             life::gfput(g);
         }
         result
+    }
+
+    /// Whether the task has returned: [`join`](JoinHandle::join) does not park then.
+    pub fn is_finished(&self) -> bool {
+        self.g.join.is_done()
     }
 
     /// The task's number.

@@ -11,6 +11,7 @@ scenarios! {
     many_one_after_the_other
     a_chain_of_joins
     joins_in_any_order
+    a_handle_tells_whether_its_task_has_returned
     numbers_are_unique
     too_big_is_an_error
     everybody_gets_on

@@ -1,14 +1,15 @@
 //! Spawning and joining: what goes in, what comes out, and what is dropped when.
 
 use crate::Scenario;
-use crate::support::{Random, SETTLE, join_all, limit, pages};
+use crate::support::{Random, SETTLE, eventually, join_all, limit, pages};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
+use netpoll::sync::Semaphore;
 use netpoll::sys::Errno;
 use netpoll::sys::process::Resource;
 use netpoll::time::sleep;
-use netpoll::{Builder, JoinHandle, spawn, yield_now};
+use netpoll::{Builder, JoinHandle, scope, spawn, yield_now};
 
 pub const SCENARIOS: &[Scenario] = &[
     ("join_gives_what_the_task_returned", values),
@@ -17,6 +18,7 @@ pub const SCENARIOS: &[Scenario] = &[
     ("many_one_after_the_other", many),
     ("a_chain_of_joins", |_| assert_eq!(chain(5000), 5000)),
     ("joins_in_any_order", any_order),
+    ("a_handle_tells_whether_its_task_has_returned", finished),
     ("numbers_are_unique", numbers),
     ("too_big_is_an_error", too_big),
     ("no_memory_is_an_error", no_memory),
@@ -27,6 +29,21 @@ pub const SCENARIOS: &[Scenario] = &[
 fn large(round: u8) {
     let bytes = [round; 3 << 10];
     assert!(spawn(move || bytes).join().iter().all(|&byte| byte == round));
+}
+
+fn finished(_: &[&str]) {
+    let may_return = Semaphore::new(0);
+    scope(|s| {
+        let task = s.spawn(|| may_return.acquire(1));
+        sleep(SETTLE);
+        assert!(!task.is_finished());
+        may_return.release(1);
+        eventually("the end", || task.is_finished());
+        task.join();
+    });
+    let task = spawn(|| 7);
+    eventually("the end", || task.is_finished());
+    assert_eq!(task.join(), 7);
 }
 
 fn values(_: &[&str]) {
