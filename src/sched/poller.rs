@@ -12,7 +12,7 @@ use crate::sys::thread::prctl_set_timerslack;
 use crate::sys::time::{Timespec, nanosleep};
 use crate::timer::{Fire, NEVER, Timer};
 use core::ptr::NonNull;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{Ordering, fence};
 
 /// This scheduler, for [`Netpoll`].
 pub(crate) struct Runtime;
@@ -121,6 +121,9 @@ fn poll(delay: i64) -> bool {
 /// Whether another thread is in a poll. What it has fetched may be of the past when it hands it on; what a poll that
 /// begins later fetches is as the kernel finds it then.
 pub(crate) fn poll_under_way() -> bool {
+    // Read first, looked then; who polls says so first, and then the kernel looks at the socket. One of the two sees
+    // the other.
+    fence(Ordering::SeqCst);
     SCHED.role.taken() || SCHED.polling_now.load(Ordering::SeqCst)
 }
 

@@ -168,7 +168,7 @@ mod models {
     use crate::poll::{Mode, Netpoll, Scheduler, Side, WakeList};
     use core::ptr::NonNull;
     use loom::sync::Arc;
-    use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+    use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
     use loom::thread;
     use std::boxed::Box;
     use std::vec::Vec;
@@ -360,6 +360,7 @@ mod models {
         /// As a poll of the scheduler's: the kernel looks at the socket when it fetches the event.
         fn poll(&self) {
             self.polling.swap(true, Ordering::SeqCst);
+            fence(Ordering::SeqCst); // the kernel's, on the way in
             if self.unread.load(Ordering::SeqCst) != 0 {
                 self.world.event();
             }
@@ -370,8 +371,8 @@ mod models {
     /// A task reads what there is and lets the connection rest, while a poll is under way and another comes behind
     /// it. If nobody was polling behind the read, an edge that takes the word is of bytes that nobody has read.
     ///
-    /// Mutations seen to fail: looking whether somebody polls before the read; a poll that says so only when it has
-    /// its event.
+    /// Mutations seen to fail: looking whether somebody polls before the read, or without the fence; a poll that says so
+    /// only when it has its event.
     #[test]
     fn what_is_certain_is_there() {
         check(|| {
@@ -386,6 +387,7 @@ mod models {
                 })
             };
             bytes.unread.store(0, Ordering::SeqCst); // the read
+            fence(Ordering::SeqCst);
             let certain = !bytes.polling.load(Ordering::SeqCst);
             let left = bytes.world.rest();
             poller.join().unwrap();
