@@ -42,7 +42,8 @@ macro_rules! handle {
                 self.fd.close()
             }
 
-            /// The descriptor's number, for options. Its meaning ends with the close.
+            /// The descriptor's number, for options; not for those, such as kernel TLS, behind which a short read does not
+            /// mean that nothing is left. Its meaning ends with the close.
             pub fn as_raw_fd(&self) -> $crate::sys::RawFd {
                 self.fd.raw()
             }
