@@ -21,7 +21,7 @@ use super::proc::{globrunqget, runqput_tail, wakep};
 use super::stack;
 use super::state::{
     DEADLOCK_STATUS, Idle, SCHED, START_STATUS, all_compute, allp, any_poller, monitor, poller, polls,
-    take_idle_p, threads, wake_poller,
+    queued, take_idle_p, threads, wake_poller,
 };
 use super::{life, overflow, sysmon, task};
 use crate::arch::{prefetch, switch};
@@ -162,8 +162,9 @@ fn give_up_p(m: &'static M, p: &'static P) -> Option<Gp> {
         SCHED.search.end();
     }
     SCHED.search.second_look();
-    let work = SCHED.runq_size.load(Ordering::SeqCst) != 0 || allp().iter().any(|p| !p.runq.is_empty());
-    if work && let Some(p) = take_idle_p() {
+    if queued()
+        && let Some(p) = take_idle_p()
+    {
         acquirep(m, p);
         begin_spinning(m);
     }

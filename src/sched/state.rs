@@ -259,9 +259,14 @@ pub(super) fn unpolled() -> bool {
     poller().is_some() && !SCHED.role.taken()
 }
 
+/// Whether a task waits in any queue.
+pub(super) fn queued() -> bool {
+    SCHED.runq_size.load(Ordering::SeqCst) != 0 || allp().iter().any(|p| !p.runq.is_empty())
+}
+
 /// Whether there is something to do for a P: work, or nobody to wait in the poller.
 pub(super) fn to_do() -> bool {
-    unpolled() || SCHED.runq_size.load(Ordering::SeqCst) != 0 || allp().iter().any(|p| !p.runq.is_empty())
+    unpolled() || queued()
 }
 
 /// For the monitor: whether that is left beside an idle P. So it is if there was no thread to be had, or the only one

@@ -78,7 +78,7 @@ fn no_file_is_opened_and_no_newer_call_made() {
         for name in ["clone3", "rseq", "futex_waitv", "io_uring_setup", "membarrier", "set_robust_list"] {
             trace.assert_never(name);
         }
-        // How many depends on the load; the monitor is one of them.
-        assert!(trace.counts()["clone"] >= 1, "{}", trace.table());
+        // Threads there are, if not by the newer call. How many depends on the load.
+        assert!(trace.counts().contains_key("clone"), "{}", trace.table());
     }
 }
