@@ -290,7 +290,6 @@ const SCHEDULER: &[Row] = &[
     Row("park", FUTEX, waits, GoesOn, &[EINTR, EAGAIN]),
     Row("park", FUTEX, wakes, GoesOn, &[EFAULT, EINVAL, ENOSYS]),
     Row("breaks", WRITE, a_break, GoesOn, &[EINTR]),
-    Row("park", MMAP, any, GoesOn, &[ENOMEM]),
 ];
 
 const ACCEPTING: &[i32] =
