@@ -1,6 +1,9 @@
 //! The freestanding programs as files (read with our own eyes: the ELF headers of `elf(5)`), and how
 //! the smallest of them starts.
 
+#[path = "support/package.rs"]
+mod package;
+
 use std::collections::BTreeMap;
 use std::ffi::CStr;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -136,17 +139,7 @@ fn here() -> &'static Path {
 /// Where the programs lie in profile `small`: built once, apart from what cargo holds locked now.
 fn small() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
-    FOLDER.get_or_init(|| {
-        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("binaries");
-        let status = Command::new(env::var_os("CARGO").unwrap_or_else(|| env!("CARGO").into()))
-            .args(["build", "--quiet", "--offline", "--profile", "small", "--bins", "--target-dir"])
-            .arg(&target)
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .status()
-            .unwrap();
-        assert!(status.success());
-        target.join("small")
-    })
+    FOLDER.get_or_init(|| package::build("small", &["--bins"]))
 }
 
 #[test]

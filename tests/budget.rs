@@ -10,6 +10,8 @@
 
 #[path = "support/calls.rs"]
 mod calls;
+#[path = "support/package.rs"]
+mod package;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -29,8 +31,6 @@ const TOLERANCE: f64 = 1.03;
 
 /// A program under valgrind takes half a second to start.
 const LIMIT: Duration = Duration::from_secs(30);
-
-const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// What a server is asked, and the length of its answer.
 struct Exchange {
@@ -90,20 +90,7 @@ fn assert_within(name: &str, count: f64) {
 /// The programs in profile `release`: the tests themselves are built in `dev`, as a rule.
 fn programs() -> &'static Path {
     static PROGRAMS: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAMS.get_or_init(|| {
-        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("budget");
-        let status = Command::new(env::var_os("CARGO").unwrap_or_else(|| env!("CARGO").into()))
-            .args(["build", "--quiet", "--offline", "--release", "--bin", "srv", "--bin", "httpd"])
-            .arg("--target-dir")
-            .arg(&target)
-            // What the tests themselves are built with is none of the program's business.
-            .env_remove("RUSTFLAGS")
-            .env_remove("CARGO_ENCODED_RUSTFLAGS")
-            .current_dir(ROOT)
-            .status();
-        assert!(status.unwrap().success());
-        target.join("release")
-    })
+    PROGRAMS.get_or_init(|| package::build("release", &["--bin", "srv", "--bin", "httpd"]))
 }
 
 /// A folder with the one file.

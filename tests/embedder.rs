@@ -3,37 +3,23 @@
 
 #[path = "support/first_line.rs"]
 mod first_line;
+#[path = "support/package.rs"]
+mod package;
 
 use first_line::first_line;
+use package::ROOT;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
-use std::{env, fs};
 
-const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-const PROFILES: [(&str, &str); 2] = [("dev", "debug"), ("release", "release")];
+const PROFILES: [&str; 2] = ["dev", "release"];
 
 /// Builds the packages; where their files are.
-fn build((profile, folder): (&str, &str)) -> PathBuf {
-    static ONE: Mutex<()> = Mutex::new(()); // the copy is not to be seen half done
-    let _one = ONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    let package = Path::new(ROOT).join("tests/embedder");
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("embedder");
-    // The versions that are here already, so that nothing is fetched.
-    fs::copy(Path::new(ROOT).join("Cargo.lock"), package.join("Cargo.lock")).unwrap();
-    let status = Command::new(env::var_os("CARGO").unwrap_or_else(|| env!("CARGO").into()))
-        .args(["build", "--quiet", "--offline", "--workspace", "--profile", profile, "--target-dir"])
-        .arg(&target)
-        .env("RUSTFLAGS", "-Dwarnings")
-        .current_dir(package)
-        .status()
-        .unwrap();
-    assert!(status.success());
-    target.join(folder)
+fn build(profile: &str) -> PathBuf {
+    package::build(profile, &["-p", "embedder", "-p", "calculator", "-p", "netpoll-c"])
 }
 
 /// Runs `command`, which must end well within half a minute; what it prints.
@@ -86,7 +72,7 @@ struct Calculator {
 const LIMIT: Duration = Duration::from_secs(30);
 
 impl Calculator {
-    fn start(profile: (&str, &str)) -> Calculator {
+    fn start(profile: &str) -> Calculator {
         let mut child =
             Command::new(build(profile).join("calculator")).stdout(Stdio::piped()).spawn().unwrap();
         let line = first_line(&mut child, LIMIT);

@@ -1,11 +1,13 @@
 //! `httpd` as the only program of a machine: process 1 on a Debian kernel, emulated by qemu without KVM. There is no
 //! file but what it serves: no `/proc`, no `/etc`, no libc.
 
+#[path = "support/package.rs"]
+mod package;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::{env, fs};
 
-const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const QEMU: &str = "qemu-system-x86_64";
 
 /// The kernel to boot: what `NETPOLL_KERNEL` names, or the system's own.
@@ -16,22 +18,6 @@ fn kernel() -> Option<PathBuf> {
     let boot = fs::read_dir("/boot").ok()?.filter_map(|entry| Some(entry.ok()?.path()));
     boot.filter(|path| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"vmlinuz")))
         .max()
-}
-
-fn build() -> PathBuf {
-    let package = Path::new(ROOT).join("tests/pid1/init");
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pid1");
-    // The versions that are here already, so that nothing is fetched.
-    fs::copy(Path::new(ROOT).join("Cargo.lock"), package.join("Cargo.lock")).unwrap();
-    let status = Command::new(env::var_os("CARGO").unwrap_or_else(|| env!("CARGO").into()))
-        .args(["build", "--quiet", "--offline", "--release", "--target-dir"])
-        .arg(&target)
-        .env_remove("RUSTFLAGS")
-        .current_dir(package)
-        .status()
-        .unwrap();
-    assert!(status.success());
-    target.join("release/init")
 }
 
 /// An archive as the kernel unpacks it at its start: cpio(5), "new ASCII format".
@@ -70,7 +56,7 @@ fn httpd_is_process_1_of_a_machine_of_its_own() {
         return;
     };
     let archive = Cpio::default()
-        .add("init", Cpio::FILE, &fs::read(build()).unwrap())
+        .add("init", Cpio::FILE, &fs::read(package::build("release", &["-p", "init"]).join("init")).unwrap())
         .add("httpd", Cpio::FILE, &fs::read(env!("CARGO_BIN_EXE_httpd")).unwrap())
         .add("www", Cpio::DIR, &[])
         .add("www/hello", Cpio::FILE, b"hello from process 1\n")

@@ -1,16 +1,19 @@
 //! The README's programs: every block of code is written to the file that the comment above it names,
 //! built as a user would, outside this package, and run.
 
+#[path = "support/package.rs"]
+mod package;
+
+use package::{ROOT, build_written, run_cargo, scratch};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
-use std::{env, fs, thread};
+use std::{fs, thread};
 
-const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const README: &str = include_str!("../README.md");
 
 /// How long a program that was started may take for anything.
@@ -42,15 +45,10 @@ fn replaced(text: &str, from: &str, to: &str) -> String {
     text.replace(from, to)
 }
 
-/// Where the packages and what cargo makes of them go.
-fn folder() -> PathBuf {
-    Path::new(env!("CARGO_TARGET_TMPDIR")).join("readme")
-}
-
 /// Writes the README's files of `package` into the folder `place`, where they depend on the crate as it is
 /// here. A manifest that shows only dependencies gets the rest that `cargo new` writes.
 fn write(package: &str, place: &str, changed: impl Fn(&str, String) -> String) -> PathBuf {
-    let folder = folder().join(place);
+    let folder = scratch().join("readme").join(place);
     for (name, block) in blocks() {
         let Some(name) = name.strip_prefix(package).and_then(|name| name.strip_prefix('/')) else { continue };
         let mut content = changed(name, block);
@@ -61,47 +59,17 @@ fn write(package: &str, place: &str, changed: impl Fn(&str, String) -> String) -
                 false => replaced(&content, "netpoll = \"0.1\"", &format!("netpoll = {{ {path} }}")),
             };
             if !content.contains("[package]") {
-                content +=
-                    &format!("[package]\nname = {package:?}\nversion = \"0.1.0\"\nedition = \"2024\"\n");
+                content += &format!("[package]\nname = {place:?}\nversion = \"0.1.0\"\nedition = \"2024\"\n");
             }
             content += "[workspace]\n";
         }
-        put(&folder.join(name), &content);
+        package::write(&folder.join(name), &content);
     }
-    // The versions that are here already, so that nothing is fetched.
-    fs::copy(Path::new(ROOT).join("Cargo.lock"), folder.join("Cargo.lock")).unwrap();
     folder
-}
-
-/// Leaves a file alone that has the content already, so that cargo need not build again.
-fn put(file: &Path, content: &str) {
-    fs::create_dir_all(file.parent().unwrap()).unwrap();
-    if fs::read_to_string(file).ok().as_deref() != Some(content) {
-        fs::write(file, content).unwrap();
-    }
-}
-
-fn cargo(package: &Path, args: &[&str]) -> Output {
-    let output = Command::new(env::var_os("CARGO").unwrap_or_else(|| env!("CARGO").into()))
-        .args(args)
-        .args(["--quiet", "--offline", "--target-dir"])
-        .arg(folder().join("target"))
-        .env("RUSTFLAGS", "-Dwarnings")
-        .current_dir(package)
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "cargo {args:?}: {output:#?}");
-    output
 }
 
 /// The profiles that recipe 1 knows.
 const PROFILES: [&str; 3] = ["dev", "release", "small"];
-
-/// Builds `package`; returns its program.
-fn build(package: &Path, program: &str, profile: &str) -> PathBuf {
-    cargo(package, &["build", "--profile", profile]);
-    folder().join("target").join(if profile == "dev" { "debug" } else { profile }).join(program)
-}
 
 /// A program of a test's, which ends with it.
 struct Running(Child);
@@ -158,7 +126,7 @@ fn freestanding_package_runs_in_every_profile() {
         _ => block,
     });
     for profile in PROFILES {
-        assert_echoes(&build(&package, "echo", profile));
+        assert_echoes(&build_written(&package, "echo", profile, &[]));
     }
 }
 
@@ -171,7 +139,7 @@ fn freestanding_package_runs_as_a_static_pie() {
         _ => block.replace("\"echo\"", "\"echo-pie\""),
     });
     for profile in PROFILES {
-        assert_echoes(&build(&package, "echo-pie", profile));
+        assert_echoes(&build_written(&package, "echo-pie", profile, &[]));
     }
 }
 
@@ -183,7 +151,7 @@ fn tour_runs_on_one_thread_and_several() {
         "Cargo.toml" => block.replace("\"echo\"", "\"tour\""),
         _ => block,
     });
-    let program = build(&package, "tour", "release");
+    let program = build_written(&package, "tour", "release", &[]);
     for threads in ["1", "2"] {
         let output = Command::new(&program).env("NETPOLL_THREADS", threads).output().unwrap();
         let text = String::from_utf8_lossy(&output.stdout);
@@ -201,15 +169,17 @@ fn alloc_links_in_every_profile() {
         _ => block,
     });
     for profile in PROFILES {
-        let output =
-            Command::new(build(&package, "alloc-user", profile)).args(["a", "b c"]).output().unwrap();
+        let output = Command::new(build_written(&package, "alloc-user", profile, &[]))
+            .args(["a", "b c"])
+            .output()
+            .unwrap();
         assert_eq!(String::from_utf8_lossy(&output.stdout), "<\"a\">,<\"b c\">\n", "{profile}: {output:?}");
     }
 }
 
 #[test]
 fn embedder_takes_turns() {
-    let output = cargo(&write("embedder", "embedder", |_, block| block), &["run"]);
+    let output = run_cargo(&write("embedder", "embedder", |_, block| block), &["run"]);
     assert_eq!(String::from_utf8_lossy(&output.stdout), "b 3\na 2\nb 1\n");
 }
 
@@ -228,15 +198,15 @@ fn embedder_takes_turns_beside_all_features() {
                trace.assert_arg(\"epoll_pwait\", 4, 0);\n    trace.assert_never(\"clone\");\n}\n"
         }
     });
-    let output = cargo(&package, &["run"]);
+    let output = run_cargo(&package, &["run"]);
     assert_eq!(String::from_utf8_lossy(&output.stdout), "b 3\na 2\nb 1\n");
 }
 
 #[test]
 fn abi_test_passes() {
     let package = write("abi", "abi", |_, block| block);
-    put(&package.join("src/lib.rs"), "");
-    let output = cargo(&package, &["test", "--test", "abi"]);
+    package::write(&package.join("src/lib.rs"), "");
+    let output = run_cargo(&package, &["test", "--test", "abi"]);
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(text.contains("test result: ok. 2 passed"), "{text}");
 }

@@ -1,12 +1,15 @@
 //! `netpoll::sync` and `netpoll::scope` as their users meet them: the scenarios of `tests/syncprog`, each
 //! a run of its own, with one worker, with as many as there are likely to be CPUs, and with more.
 
+#[path = "support/package.rs"]
+mod package;
+
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
+use std::thread;
 use std::time::{Duration, Instant};
-use std::{env, fs, thread};
 
 /// A scenario that takes this long hangs. The slowest takes a few seconds.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -14,30 +17,11 @@ const LIMIT: Duration = Duration::from_secs(60);
 const THREADS: [&str; 3] = ["1", "2", "8"];
 
 /// Both profiles: with the scheduler's assertions, and with the compiler's liberties.
-const PROFILES: [&str; 2] = ["debug", "release"];
+const PROFILES: [&str; 2] = ["dev", "release"];
 
 fn program(profile: usize) -> &'static Path {
     static PROGRAMS: [OnceLock<PathBuf>; 2] = [const { OnceLock::new() }; 2];
-    PROGRAMS[profile].get_or_init(|| build(PROFILES[profile]))
-}
-
-fn build(profile: &str) -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let package = root.join("tests/syncprog");
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("syncprog");
-    // The versions that are here already, so that nothing is fetched.
-    static LOCK: OnceLock<u64> = OnceLock::new();
-    LOCK.get_or_init(|| fs::copy(root.join("Cargo.lock"), package.join("Cargo.lock")).unwrap());
-    let built = Command::new(env::var_os("CARGO").unwrap_or_else(|| env!("CARGO").into()))
-        .args(["build", "--quiet", "--offline", "--target-dir"])
-        .arg(&target)
-        .args((profile == "release").then_some("--release"))
-        .env_remove("RUSTFLAGS")
-        .env_remove("CARGO_ENCODED_RUSTFLAGS")
-        .current_dir(package)
-        .status();
-    assert!(built.unwrap().success());
-    target.join(profile).join("syncprog")
+    PROGRAMS[profile].get_or_init(|| package::build(PROFILES[profile], &["-p", "syncprog"]).join("syncprog"))
 }
 
 #[track_caller]

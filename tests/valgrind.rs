@@ -8,8 +8,11 @@
 
 #[path = "support/first_line.rs"]
 mod first_line;
+#[path = "support/package.rs"]
+mod package;
 
 use first_line::first_line;
+use package::build_for_valgrind;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -17,8 +20,6 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
-
-const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// What memcheck makes the exit status if it found something.
 const FOUND: i32 = 99;
@@ -80,37 +81,9 @@ fn there_is_no_valgrind() -> bool {
     missing
 }
 
-/// Builds a package with the feature `valgrind`; where its programs are.
-fn build(package: &Path, args: &[&str]) -> PathBuf {
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("valgrind");
-    if package != Path::new(ROOT) {
-        // The versions that are here already, so that nothing is fetched.
-        fs::copy(Path::new(ROOT).join("Cargo.lock"), package.join("Cargo.lock")).unwrap();
-    }
-    let status = Command::new(env::var_os("CARGO").unwrap_or_else(|| env!("CARGO").into()))
-        .args([
-            "build",
-            "--quiet",
-            "--offline",
-            "--release",
-            "--features",
-            "netpoll/valgrind",
-            "--target-dir",
-        ])
-        .arg(&target)
-        .args(args)
-        // What the tests themselves are built with is none of the programs' business.
-        .env_remove("RUSTFLAGS")
-        .env_remove("CARGO_ENCODED_RUSTFLAGS")
-        .current_dir(package)
-        .status();
-    assert!(status.unwrap().success());
-    target.join("release")
-}
-
 fn programs() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
-    FOLDER.get_or_init(|| build(&Path::new(ROOT).join("tests/programs"), &[]))
+    FOLDER.get_or_init(|| build_for_valgrind(&["-p", "programs"]))
 }
 
 /// `program` under memcheck, which is silent unless it finds something.
@@ -167,7 +140,7 @@ fn tasks_and_connections_touch_only_what_is_theirs() {
 #[test]
 fn channels_and_selects_touch_only_what_is_theirs() {
     if !there_is_no_valgrind() {
-        let folder = build(&Path::new(ROOT).join("tests/syncprog"), &[]);
+        let folder = build_for_valgrind(&["-p", "syncprog"]);
         pass(&folder.join("syncprog"), SYNC, false);
     }
 }
@@ -227,7 +200,7 @@ fn hello_echo_and_httpd_touch_only_what_is_theirs() {
     if there_is_no_valgrind() {
         return;
     }
-    let folder = build(Path::new(ROOT), &["--bin", "hello", "--bin", "echo", "--bin", "httpd"]);
+    let folder = build_for_valgrind(&["--bin", "hello", "--bin", "echo", "--bin", "httpd"]);
     let output = end(memcheck(&folder.join("hello")).spawn().unwrap());
     assert!(output.status.success() && said(output.stderr.clone()).is_empty(), "{output:?}");
 

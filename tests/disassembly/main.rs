@@ -1,11 +1,14 @@
 //! What the compiler has made of the system calls: the wrappers instruction for instruction, and every `syscall`
 //! of the release programs by its source. `tests/registers` proves the same by running them.
 
+#[path = "../support/package.rs"]
+mod package;
+
+use package::ROOT;
 use std::collections::BTreeSet;
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::OnceLock;
-use std::{env, fs};
 
 use addr2line::Loader;
 use iced_x86::{
@@ -14,39 +17,15 @@ use iced_x86::{
 };
 use object::{Object, ObjectSection, ObjectSymbol, SectionKind};
 
-const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-
-/// Builds `package` in release; where the programs are.
-fn build(package: &Path, args: &[&str]) -> PathBuf {
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("disassembly");
-    let status = Command::new(env::var_os("CARGO").unwrap_or_else(|| env!("CARGO").into()))
-        .args(["build", "--quiet", "--offline", "--release", "--target-dir"])
-        .arg(&target)
-        .args(args)
-        // What the tests themselves are built with is none of the programs' business.
-        .env_remove("RUSTFLAGS")
-        .env_remove("CARGO_ENCODED_RUSTFLAGS")
-        .current_dir(package)
-        .status()
-        .unwrap();
-    assert!(status.success());
-    target.join("release")
-}
-
 fn programs() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
-    FOLDER.get_or_init(|| build(Path::new(ROOT), &["--bins"]))
+    FOLDER.get_or_init(|| package::build("release", &["--bins"]))
 }
 
 /// The programs that are only there to be looked at.
 fn probes() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
-    FOLDER.get_or_init(|| {
-        let package = Path::new(ROOT).join("tests/disassembly/probe");
-        // The versions that are here already, so that nothing is fetched.
-        fs::copy(Path::new(ROOT).join("Cargo.lock"), package.join("Cargo.lock")).unwrap();
-        build(&package, &[])
-    })
+    FOLDER.get_or_init(|| package::build("release", &["-p", "probe"]))
 }
 
 /// A function of theirs.

@@ -1,6 +1,8 @@
 //! Builds the programs, once in each profile, and runs them.
 
-use std::fs;
+#[path = "../support/package.rs"]
+mod package;
+
 use std::io::Read;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
@@ -28,25 +30,11 @@ fn folder(profile: Profile) -> &'static Path {
 }
 
 fn build(profile: Profile) -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("programs");
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| env!("CARGO").into()));
-    cargo.args(["build", "--quiet", "--offline", "--target-dir"]).arg(&target);
-    // What the tests themselves are built with is none of the programs' business.
-    cargo.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
-    let name = match profile {
-        Profile::Debug => "debug",
-        Profile::Release => {
-            cargo.arg("--release");
-            "release"
-        }
+    let profile = match profile {
+        Profile::Debug => "dev",
+        Profile::Release => "release",
     };
-    let programs = root.join("tests/programs");
-    // The versions that are here already, so that nothing is fetched.
-    static LOCK: OnceLock<u64> = OnceLock::new();
-    LOCK.get_or_init(|| fs::copy(root.join("Cargo.lock"), programs.join("Cargo.lock")).unwrap());
-    assert!(cargo.current_dir(programs).status().unwrap().success());
-    target.join(name)
+    package::build(profile, &["-p", "programs"])
 }
 
 /// A program to run: `Command`, with what tests add to it.

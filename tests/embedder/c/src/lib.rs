@@ -1,7 +1,6 @@
 //! `netpoll.h`.
-#![no_std]
+#![cfg_attr(not(test), no_std)] // `clippy --all-targets` makes a libtest harness of everything
 
-use core::panic::PanicInfo;
 use core::ptr::NonNull;
 
 use embedder::{POLLER, Task, arm, close, ready, wait};
@@ -9,12 +8,14 @@ use netpoll::poll::{Error, Kernel, Mode, PollDesc, Side};
 use netpoll::sys::Errno;
 
 /// There is nothing to unwind with, and nobody to tell.
+#[cfg(not(test))]
 #[panic_handler]
-fn panic(_: &PanicInfo<'_>) -> ! {
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     netpoll::sys::process::exit_group(101)
 }
 
 /// The prebuilt `core` refers to it.
+#[cfg(not(test))]
 #[unsafe(no_mangle)]
 extern "C" fn rust_eh_personality() {}
 
