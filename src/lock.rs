@@ -5,6 +5,8 @@
 //! poll cache.
 //! ARCHITECTURE.md has the others.
 
+#[cfg(all(feature = "alloc", not(loom)))]
+pub(crate) use futex::RawFutex;
 #[cfg(all(feature = "rt", not(loom)))]
 pub use futex::RawLock;
 #[cfg(not(loom))]
@@ -82,18 +84,18 @@ mod futex {
         }
     }
 
-    /// A three-state futex lock (Drepper, "Futexes Are Tricky", mutex2) that blocks threads, not tasks, and whose
-    /// holder is not preempted: for a `#[global_allocator]` of your own, or what else tasks share for a few
-    /// instructions at a time. A task that parks while it holds one may deadlock the program; for all
-    /// other uses there is [`sync::Mutex`](crate::sync::Mutex).
-    pub struct RawLock(AtomicU32);
+    /// A three-state futex lock (Drepper, "Futexes Are Tricky", mutex2) that blocks threads, not tasks.
+    struct Word(AtomicU32);
 
-    pub(crate) type Mutex<T> = lock_api::Mutex<RawLock, T>;
+    /// What the runtime locks by, for critical sections that park nowhere but in a commit, which unlocks.
+    pub(crate) struct RawFutex(Word);
+
+    pub(crate) type Mutex<T> = lock_api::Mutex<RawFutex, T>;
 
     // SAFETY: `lock` returns only to the one thread that moved the word away from FREE.
-    unsafe impl lock_api::RawMutex for RawLock {
+    unsafe impl lock_api::RawMutex for RawFutex {
         #[allow(clippy::declare_interior_mutable_const)] // lock_api's way to spell `new`
-        const INIT: RawLock = RawLock(AtomicU32::new(FREE));
+        const INIT: RawFutex = RawFutex(Word(AtomicU32::new(FREE)));
         type GuardMarker = lock_api::GuardNoSend;
 
         // Neither is inlined: they are in many places, and none of those is hot.
@@ -101,15 +103,13 @@ mod futex {
         fn lock(&self) {
             // A holder that does not run would keep whole threads waiting.
             preempt::off();
-            if !self.take() {
-                self.lock_contended();
-            }
+            self.0.lock();
         }
 
         #[inline]
         fn try_lock(&self) -> bool {
             preempt::off();
-            let taken = self.take();
+            let taken = self.0.take();
             if !taken {
                 preempt::on();
             }
@@ -118,12 +118,56 @@ mod futex {
 
         #[inline(never)]
         unsafe fn unlock(&self) {
-            if self.0.swap(FREE, Ordering::Release) == CONTENDED {
-                // One sleeper is enough: it takes the lock as CONTENDED and passes the wake on.
-                // The word is in our memory, so the call cannot fail.
-                let _ = futex_wake(&self.0, 1, Scope::Private);
-            }
+            self.0.unlock();
             preempt::on();
+        }
+    }
+
+    /// A lock that blocks threads, not tasks, and whose holder is not preempted: for a `#[global_allocator]` of your own,
+    /// or what else tasks share for a few instructions at a time. For all other uses there is
+    /// [`sync::Mutex`](crate::sync::Mutex).
+    ///
+    /// A task that holds one must not wait: parking ([`yield_now`](crate::yield_now), a read, a `sync::Mutex`), entering
+    /// [`blocking`](crate::blocking) or [`syscall`](crate::syscall()), and ending end the program with a message and
+    /// status 101. A guard that was forgotten (`mem::forget`) counts as held.
+    ///
+    /// ```no_run
+    /// use lock_api::Mutex;
+    /// use netpoll::rt::RawLock;
+    ///
+    /// static HITS: Mutex<RawLock, u64> = Mutex::new(0);
+    /// *HITS.lock() += 1;
+    /// ```
+    #[cfg(feature = "rt")]
+    pub struct RawLock(Word);
+
+    // SAFETY: as above.
+    #[cfg(feature = "rt")]
+    unsafe impl lock_api::RawMutex for RawLock {
+        #[allow(clippy::declare_interior_mutable_const)] // as above
+        const INIT: RawLock = RawLock(Word(AtomicU32::new(FREE)));
+        type GuardMarker = lock_api::GuardNoSend;
+
+        #[inline]
+        fn lock(&self) {
+            preempt::hold();
+            self.0.lock();
+        }
+
+        #[inline]
+        fn try_lock(&self) -> bool {
+            preempt::hold();
+            let taken = self.0.take();
+            if !taken {
+                preempt::release();
+            }
+            taken
+        }
+
+        #[inline]
+        unsafe fn unlock(&self) {
+            self.0.unlock();
+            preempt::release();
         }
     }
 
@@ -160,10 +204,26 @@ mod futex {
         }
     }
 
-    impl RawLock {
+    impl Word {
         #[inline(always)]
         fn take(&self) -> bool {
             self.0.compare_exchange(FREE, HELD, Ordering::Acquire, Ordering::Relaxed).is_ok()
+        }
+
+        #[inline(always)]
+        fn lock(&self) {
+            if !self.take() {
+                self.lock_contended();
+            }
+        }
+
+        #[inline(always)]
+        fn unlock(&self) {
+            if self.0.swap(FREE, Ordering::Release) == CONTENDED {
+                // One sleeper is enough: it takes the lock as CONTENDED and passes the wake on.
+                // The word is in our memory, so the call cannot fail.
+                let _ = futex_wake(&self.0, 1, Scope::Private);
+            }
         }
 
         #[cold]

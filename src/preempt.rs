@@ -1,5 +1,6 @@
-//! Where a task may not be preempted: while it is inside the runtime, or holds one of its locks. A
-//! count in the thread's block, which the preemption signal's handler looks at.
+//! Where a task may not be preempted: while it is inside the runtime, or holds a lock. Two counts in the thread's block,
+//! at which the preemption signal's handler looks: one of the runtime's own, which is 0 again whenever a task leaves the
+//! thread; and one of the locks that the program holds, with which a task may not leave at all.
 //!
 //! In programs without the runtime (tests on std, embedders) there is nobody to preempt, and no block
 //! to count in.
@@ -20,6 +21,26 @@ pub(crate) fn start() {
 #[inline(always)]
 pub(crate) fn runtime() -> bool {
     RUNTIME.load(Ordering::Relaxed)
+}
+
+/// The running task has locked a [`RawLock`](crate::lock::RawLock).
+#[cfg(feature = "rt")]
+#[inline]
+pub(crate) fn hold() {
+    if RUNTIME.load(Ordering::Relaxed) {
+        // SAFETY: all threads of the runtime have an M at their thread pointer, with this count at 16.
+        unsafe { crate::arch::thread_held_inc() };
+    }
+}
+
+/// It has unlocked one.
+#[cfg(feature = "rt")]
+#[inline]
+pub(crate) fn release() {
+    if RUNTIME.load(Ordering::Relaxed) {
+        // SAFETY: as above; `hold` came before, on this thread, which a task with a lock does not leave.
+        unsafe { crate::arch::thread_held_dec() };
+    }
 }
 
 /// Keeps the running task where it is until [`on`]; they nest.

@@ -24,9 +24,18 @@
 //! not print the tasks and end the program. SIGPIPE is ignored, and [`reset`] gives it back its usual effect;
 //! it goes to the thread that has written, so nobody could receive it.
 //!
-//! Handlers that a program installs by itself ([`crate::sys::signal`]) must block SIGSTKFLT while they run;
-//! otherwise no thread may block it ([`notify`] would wait for that thread). Threads that a program makes by
-//! itself ([`crate::arch`]) must block what it wants to be notified of.
+//! # Handlers of your own
+//! A handler that a program installs by itself ([`crate::sys::signal::rt_sigaction`]) runs on the stack and on the thread of
+//! the task that it interrupts, unless it has `SA_ONSTACK`. It must not call anything of the runtime, and it must block
+//! SIGURG and SIGSTKFLT while it runs (`sa_mask`):
+//! - By SIGURG its task would be preempted with the handler on its stack, and go on on another thread: the handler's return
+//!   would put the first thread's mask in force there. The runtime also looks: it preempts no task whose thread blocks more
+//!   signals than is usual, as every handler does that has not `SA_NODEFER` and an empty mask.
+//! - A change of the masks that interrupts a handler would be undone at its return. [`notify`] refuses (`EBUSY`) while there
+//!   is a handler that does not block SIGSTKFLT.
+//!
+//! Neither signal may be blocked otherwise: [`notify`] would wait for that thread for ever, and its tasks would not be
+//! preempted. Threads that a program makes by itself ([`crate::arch`]) must block what it wants to be notified of.
 
 use crate::lock::Mutex;
 use crate::net::Error;
@@ -128,7 +137,7 @@ fn disposition(signal: Signal, action: &Sigaction) -> Result<(), Errno> {
 ///
 /// # Errors
 /// [`Error::Os`] of `signalfd4`: `EINVAL` for SIGKILL and SIGSTOP; `EBUSY` for SIGURG, SIGSEGV, SIGSTKFLT
-/// and SIGPIPE, as said above; `EMFILE`, `ENFILE`, `ENOMEM`. Those of the registration with the poller.
+/// and SIGPIPE, and while the program has a handler that does not block SIGSTKFLT, as said [above](self); `EMFILE`, `ENFILE`, `ENOMEM`. Those of the registration with the poller.
 pub fn notify(signals: &[Signal]) -> Result<Signals, Error> {
     let failed = |errno| Error::Os(Call::Signalfd4, errno);
     let set = signals.iter().copied().fold(SigSet::EMPTY, SigSet::with);

@@ -33,7 +33,7 @@ use netpoll::sys::socket::*;
 use netpoll::sys::sockopt::*;
 use netpoll::sys::thread::*;
 use netpoll::sys::time::*;
-use netpoll::sys::{fs, process, signal};
+use netpoll::sys::{Errno, RawFd, fd, fs, process, sandbox, signal};
 use tracer::Arg::{self, Is, Parts, Points, Somewhere};
 use tracer::Case;
 
@@ -140,6 +140,22 @@ const NO_FD: u64 = -1i64 as u64;
 
 fn case<T: 'static>(name: &'static str, nr: u32, args: Vec<Arg>, call: fn() -> T) -> Case {
     Case { name, nr: nr.into(), args, call: Box::new(move || drop(call())) }
+}
+
+/// The three wrappers that are unsafe for what the call would do, and not for a pointer.
+fn close(fd: RawFd) -> Result<(), Errno> {
+    // SAFETY: the calls are not carried out.
+    unsafe { fd::close(fd) }
+}
+
+fn dup3(fd: RawFd, new: RawFd, flags: OFlags) -> Result<RawFd, Errno> {
+    // SAFETY: as above.
+    unsafe { fd::dup3(fd, new, flags) }
+}
+
+fn seccomp_set_mode_filter(flags: SeccompFlags, program: &[SockFilter]) -> Result<i32, Errno> {
+    // SAFETY: as above.
+    unsafe { sandbox::seccomp_set_mode_filter(flags, program) }
 }
 
 /// The calls of one file each, in the order of the files. One line, one wrapper.

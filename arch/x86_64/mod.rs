@@ -3,6 +3,7 @@
 
 mod context;
 pub mod mem;
+#[cfg(feature = "rt")]
 mod preempt;
 mod start;
 mod syscall;
@@ -11,7 +12,8 @@ mod thread;
 mod valgrind;
 
 pub use context::*;
-pub use preempt::{inject_call, interrupted_mask, interrupted_sp, preempt_frame, preempt_init};
+#[cfg(feature = "rt")]
+pub(crate) use preempt::{inject_call, interrupted_mask, interrupted_sp, preempt_frame, preempt_init};
 pub use syscall::*;
 pub use thread::*;
 #[cfg(feature = "rt")]

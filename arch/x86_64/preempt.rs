@@ -137,7 +137,10 @@ unsafe extern "C" fn async_preempt() {
         "push r13",
         "push r14",
         "push r15",
-        "cld", // the ABI's; the task's own comes back with its flags
+        // The ABI's flags: the direction is up, and neither alignment checks (AC) nor single steps (TF) of this task go on
+        // in the next one. The task's own come back with the rest.
+        "push 2",
+        "popfq",
         "mov ecx, [rip + {size}]",
         "sub rsp, rcx",
         "and rsp, -64",

@@ -27,6 +27,9 @@
 #[macro_export]
 macro_rules! __netpoll_start {
     ($main:path) => {
+        // `sym` takes a function of any type.
+        const _: unsafe extern "C" fn(*const usize) -> ! = $main;
+
         #[unsafe(naked)]
         #[unsafe(no_mangle)]
         unsafe extern "C" fn _start() -> ! {

@@ -125,7 +125,7 @@ pub unsafe extern "C" fn rt_sigreturn() -> ! {
 /// # Safety
 /// The thread pointer must have been set, to a block whose word at offset 8 is such a count.
 #[inline(always)]
-pub unsafe fn thread_count_inc() {
+pub(crate) unsafe fn thread_count_inc() {
     // SAFETY: the caller's contract. Memory counts as clobbered, so that nothing behind it moves before.
     unsafe { asm!("inc dword ptr fs:[8]", options(nostack)) };
 }
@@ -135,7 +135,30 @@ pub unsafe fn thread_count_inc() {
 /// # Safety
 /// As there.
 #[inline(always)]
-pub unsafe fn thread_count_dec() {
+pub(crate) unsafe fn thread_count_dec() {
     // SAFETY: as above.
     unsafe { asm!("dec dword ptr fs:[8]", options(nostack)) };
+}
+
+/// Adds 1 to the 64-bit word at `fs:16`, as [`thread_count_inc`] does to that at `fs:8`. The program's own code moves this
+/// count, so it has 64 bits: at a nanosecond each it would wrap after 500 years.
+///
+/// # Safety
+/// The thread pointer must have been set, to a block whose word at offset 16 is such a count.
+#[cfg(feature = "rt")]
+#[inline(always)]
+pub(crate) unsafe fn thread_held_inc() {
+    // SAFETY: the caller's contract; memory counts as clobbered, as above.
+    unsafe { asm!("inc qword ptr fs:[16]", options(nostack)) };
+}
+
+/// Takes 1 from the word of [`thread_held_inc`].
+///
+/// # Safety
+/// As there.
+#[cfg(feature = "rt")]
+#[inline(always)]
+pub(crate) unsafe fn thread_held_dec() {
+    // SAFETY: as above.
+    unsafe { asm!("dec qword ptr fs:[16]", options(nostack)) };
 }

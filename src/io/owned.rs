@@ -49,6 +49,7 @@ impl OwnedFd {
 impl Drop for OwnedFd {
     fn drop(&mut self) {
         // An error is one of earlier writes; the number is gone anyway (close(2)).
-        let _ = sys::fd::close(self.0);
+        // SAFETY: this owns the number (`from_raw_fd`).
+        let _ = unsafe { sys::fd::close(self.0) };
     }
 }

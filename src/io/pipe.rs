@@ -16,7 +16,8 @@ pub fn pipe() -> Result<(PipeReader, PipeWriter), Error> {
     let [reader, writer] =
         pipe2(OFlags::CLOEXEC | OFlags::NONBLOCK).map_err(|e| Error::Os(Call::Pipe2, e))?;
     let reader = Fd::new(reader, Kind::Pipe).inspect_err(|_| {
-        let _ = sys::fd::close(writer); // `Fd::new` has closed the other
+        // SAFETY: new, and nobody else knows it. `Fd::new` has closed the other.
+        let _ = unsafe { sys::fd::close(writer) };
     })?;
     Ok((PipeReader { fd: reader }, PipeWriter { fd: Fd::new(writer, Kind::Pipe)? }))
 }

@@ -24,7 +24,8 @@ pub(super) fn socket_with(
 ) -> Result<RawFd, Error> {
     let fd = socket::socket(family, ty, FLAGS, 0).map_err(|e| Error::Os(Call::Socket, e))?;
     prepare(fd).map(|()| fd).inspect_err(|_| {
-        let _ = sys::fd::close(fd);
+        // SAFETY: new, and nobody else knows it.
+        let _ = unsafe { sys::fd::close(fd) };
     })
 }
 

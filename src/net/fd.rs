@@ -8,6 +8,7 @@ mod state;
 use super::Error;
 use crate::blocking;
 use crate::poll::{Mode, PollDesc, Side, above_stdio};
+use crate::rt;
 use crate::sched::poller::{netpoll, netpoll_init};
 use crate::sched::sema::semacquire;
 use crate::sys::fd::OFlags;
@@ -19,6 +20,11 @@ use core::time::Duration;
 use state::Parking;
 pub(super) use state::State;
 pub(crate) use state::{Kind, Locked};
+
+/// Handles of one descriptor. So many cannot be in use: nearly all of them were leaked (`mem::forget`). The rest of the
+/// count is room for the threads that get here at the same time; it must not wrap, or a drop would close the descriptor
+/// under the other handles.
+const MOST_HANDLES: u32 = u32::MAX / 2;
 
 /// A handle. The descriptor is closed by [`Fd::close`] or with the last handle.
 pub(crate) struct Fd(NonNull<State>);
@@ -35,7 +41,8 @@ impl Fd {
     pub fn new(fd: RawFd, kind: Kind) -> Result<Fd, Error> {
         let fd = above_stdio(fd).map_err(|e| Error::Os(Call::Fcntl, e))?;
         Fd::register(fd, kind).inspect_err(|_| {
-            let _ = sys::fd::close(fd);
+            // SAFETY: taken over from the caller, and the poller does not have it.
+            let _ = unsafe { sys::fd::close(fd) };
         })
     }
 
@@ -67,7 +74,8 @@ impl Fd {
     /// As [`Fd::new`], for a descriptor from elsewhere, which need not be non-blocking yet.
     pub fn adopt(fd: RawFd, kind: Kind) -> Result<Fd, Error> {
         if let Err(e) = set_nonblocking(fd) {
-            let _ = sys::fd::close(fd);
+            // SAFETY: taken over from the caller.
+            let _ = unsafe { sys::fd::close(fd) };
             return Err(Error::Os(Call::Fcntl, e));
         }
         Fd::new(fd, kind)
@@ -243,7 +251,10 @@ impl Fd {
 
 impl Clone for Fd {
     fn clone(&self) -> Fd {
-        self.state().handles.fetch_add(1, Ordering::Relaxed);
+        // Relaxed: the new handle comes out of one that is there.
+        if self.state().handles.fetch_add(1, Ordering::Relaxed) > MOST_HANDLES {
+            rt::fatal("too many handles of a descriptor", rt::PANICKED);
+        }
         Fd(self.0)
     }
 }

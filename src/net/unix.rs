@@ -45,7 +45,8 @@ fn pair(ty: SocketType) -> Result<(Fd, Fd), Error> {
     let [a, b] =
         socket::socketpair(Family::UNIX, ty, FLAGS, 0).map_err(|e| Error::Os(Call::Socketpair, e))?;
     let a = Fd::new(a, Kind::Other).inspect_err(|_| {
-        let _ = sys::fd::close(b); // `Fd::new` has closed the other
+        // SAFETY: new, and nobody else knows it. `Fd::new` has closed the other.
+        let _ = unsafe { sys::fd::close(b) };
     })?;
     Ok((a, Fd::new(b, Kind::Other)?))
 }

@@ -304,6 +304,7 @@ mod tests {
         assert_eq!(p.reset(pd, Mode::Read), Err(Error::Timeout), "the one behind it is not");
         p.unblock(pd).unwrap();
         p.close(pd);
-        close(reader).and(close(writer)).unwrap();
+        // SAFETY: made above, and used no more.
+        unsafe { close(reader).and(close(writer)) }.unwrap();
     }
 }

@@ -1,8 +1,8 @@
 //! What the poller asks of an operating system, and Linux.
 
+use crate::mapping;
 use crate::sys::epoll::{CtlOp, EpollCreateFlags, EpollEvent, EpollFlags};
 use crate::sys::eventfd::EventfdFlags;
-use crate::sys::mm::{MapFlags, Prot};
 use crate::sys::time::{ClockId, Timespec};
 use crate::sys::{self, Errno, RawFd};
 use core::marker::PhantomData;
@@ -131,7 +131,8 @@ pub(crate) fn above_stdio(fd: RawFd) -> Result<RawFd, Errno> {
         return Ok(fd);
     }
     let moved = sys::fd::fcntl_dupfd_cloexec(fd, 3);
-    let _ = sys::fd::close(fd); // new, so there is nothing an error could tell
+    // SAFETY: handed over by the caller. It is new, so an error could report nothing.
+    let _ = unsafe { sys::fd::close(fd) };
     moved
 }
 
@@ -201,7 +202,9 @@ impl<C: Clock> Kernel for Linux<C> {
     }
 
     fn close(&self, fd: RawFd) {
-        let _ = sys::fd::close(fd); // an eventfd or epoll descriptor has nothing to flush
+        // SAFETY: made by `epoll_create` or `eventfd`, for the poller alone, which ends now. Such a descriptor has nothing
+        // to flush, so an error would report nothing.
+        let _ = unsafe { sys::fd::close(fd) };
     }
 
     fn nanotime(&self) -> i64 {
@@ -209,17 +212,12 @@ impl<C: Clock> Kernel for Linux<C> {
     }
 
     fn map(&self, len: usize) -> Result<NonNull<u8>, Errno> {
-        let prot = Prot::READ | Prot::WRITE;
-        let flags = MapFlags::PRIVATE | MapFlags::ANONYMOUS | MapFlags::NORESERVE;
-        // SAFETY: a new anonymous mapping at an address of the kernel's choice replaces nothing.
-        let memory = unsafe { sys::mm::mmap(core::ptr::null_mut(), len, prot, flags, -1, 0) }?;
-        NonNull::new(memory).ok_or(Errno::ENOMEM)
+        mapping::map(len)
     }
 
     unsafe fn unmap(&self, memory: NonNull<u8>, len: usize) {
-        // SAFETY: a mapping of ours that nothing uses any more (contract). It cannot fail: the range
-        // is a whole mapping.
-        let _ = unsafe { sys::mm::munmap(memory.as_ptr(), len) };
+        // SAFETY: a mapping of ours that nothing uses any more (contract).
+        unsafe { mapping::unmap(memory, len) };
     }
 }
 

@@ -37,10 +37,16 @@ macro_rules! entry {
     };
     ($main:path, $builder:expr) => {
         const _: () = {
+            // The program's own code stays outside of `begin`, in which `unsafe` would need no word.
+            #[inline(always)] // so that the builder is a constant where it is used
+            fn program() -> (fn($crate::rt::Env) -> i32, $crate::Builder) {
+                ($main, $builder)
+            }
+
             unsafe extern "C" fn begin(block: *const usize) -> ! {
-                let main: fn($crate::rt::Env) -> i32 = $main;
+                let (main, builder) = program();
                 // SAFETY: `_start` hands on the kernel's block, once.
-                unsafe { $crate::rt::__entry(block, $builder, main) }
+                unsafe { $crate::rt::__entry(block, builder, main) }
             }
 
             #[panic_handler]

@@ -1,9 +1,10 @@
 //! An allocator for programs that want `alloc`: [`Heap`].
 
-use crate::lock::RawLock;
-use crate::sys::mm::{MapFlags, MremapFlags, Prot, mmap, mremap, munmap};
+use crate::lock::RawFutex;
+use crate::mapping;
+use crate::sys::mm::{MremapFlags, mremap};
 use core::alloc::{GlobalAlloc, Layout};
-use core::ptr;
+use core::ptr::{self, NonNull};
 use talc::{OomHandler, Span, Talc, Talck};
 
 /// From this size on, in bytes, a block is a mapping of its own (glibc's figure).
@@ -28,7 +29,7 @@ const LAST: usize = 4 << 20;
 /// Blocks of 128 KiB and more are mappings of their own: freed, they go back to the kernel, and resized they
 /// are not copied. All others lie in larger mappings, which stay. One lock serves all threads; its holder is
 /// not preempted, so a task that is interrupted never keeps others from the heap.
-pub struct Heap(Talck<RawLock, Grow>);
+pub struct Heap(Talck<RawFutex, Grow>);
 
 impl Default for Heap {
     fn default() -> Self {
@@ -64,9 +65,7 @@ impl OomHandler for Grow {
 }
 
 fn map(len: usize) -> Option<*mut u8> {
-    let flags = MapFlags::PRIVATE | MapFlags::ANONYMOUS | MapFlags::NORESERVE;
-    // SAFETY: a new mapping at an address of the kernel's choice.
-    unsafe { mmap(ptr::null_mut(), len, Prot::READ | Prot::WRITE, flags, -1, 0) }.ok()
+    mapping::map(len).ok().map(NonNull::as_ptr)
 }
 
 fn is_large(layout: Layout) -> bool {
@@ -95,9 +94,8 @@ unsafe impl GlobalAlloc for Heap {
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         if is_large(layout) {
-            // SAFETY: a mapping of its own (`alloc`), which the caller gives up.
-            let _ = unsafe { munmap(block, layout.size()) }; // a whole mapping: cannot fail
-            return;
+            // SAFETY: a mapping of its own (`alloc`), which the caller gives up; no block is null (contract).
+            return unsafe { mapping::unmap(NonNull::new_unchecked(block), layout.size()) };
         }
         // SAFETY: the caller's contract.
         unsafe { self.0.dealloc(block, layout) }

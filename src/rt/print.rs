@@ -9,6 +9,7 @@ use crate::sys::fd::{PollFd, PollFlags, ppoll, write};
 use crate::sys::{Errno, RawFd};
 use core::cell::UnsafeCell;
 use core::fmt;
+use core::marker::PhantomData;
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
@@ -59,12 +60,21 @@ pub(super) struct Message {
     /// Printed without asking for the output.
     urgent: bool,
     buffer: Buffer,
+    /// The output belongs to the task that locked it (`OWNER`): no other task may end the message.
+    not_send: PhantomData<*mut ()>,
 }
 
 impl Message {
     #[inline(never)] // half a KiB of zeros: made in one place
     fn new(fd: RawFd) -> Message {
-        Message { fd, locked: false, owned: false, urgent: false, buffer: Buffer::new() }
+        Message {
+            fd,
+            locked: false,
+            owned: false,
+            urgent: false,
+            buffer: Buffer::new(),
+            not_send: PhantomData,
+        }
     }
 
     /// For stderr, from anywhere: the scheduler, a signal handler, a panic. Waits for nobody.
@@ -123,11 +133,22 @@ impl Message {
         self.locked = true;
     }
 
+    /// Gives the output back.
     fn unlock(&mut self) {
         if self.owned {
             unlock();
         }
         (self.locked, self.owned) = (false, false);
+    }
+}
+
+impl Drop for Message {
+    /// A message that was given up after a part of it had been written: its line ends here.
+    fn drop(&mut self) {
+        if self.locked {
+            self.push("\n").flush();
+            self.unlock();
+        }
     }
 }
 
@@ -235,6 +256,9 @@ pub(super) fn flush_at_exit() {
 
 /// A line of text and numbers, printed whole like those of [`println!`](crate::println), without `core::fmt`, which is
 /// larger than a small program: for those who count bytes. The runtime prints its own reports so.
+///
+/// Up to 512 bytes are kept until [`Line::end`], and forgotten if the line is dropped before. A longer line is written
+/// as it grows: from then on it has the output to itself, and a drop ends it. A line stays with its task.
 ///
 /// ```ignore
 /// Line::stderr().str("listening on port ").number(port.into()).end();

@@ -30,10 +30,15 @@ const PANICKED: usize = 101;
 macro_rules! start {
     ($main:path) => {
         const _: () = {
+            // The program's own code stays outside of `begin`, in which `unsafe` would need no word.
+            #[inline(always)]
+            fn program() -> fn($crate::rt::Env) -> i32 {
+                $main
+            }
+
             unsafe extern "C" fn begin(block: *const usize) -> ! {
-                let main: fn($crate::rt::Env) -> i32 = $main;
                 // SAFETY: `_start` hands on the kernel's block, once.
-                unsafe { $crate::rt::__start(block, main) }
+                unsafe { $crate::rt::__start(block, program()) }
             }
 
             #[panic_handler]

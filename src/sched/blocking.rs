@@ -18,6 +18,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 pub fn blocking<T>(f: impl FnOnce() -> T) -> T {
     let Some(threads) = state::threads() else { return f() };
     let m = acquirem();
+    m.assert_no_lock();
     back_from_call(m); // `f` of a `syscall` goes on to block for sure
     let p = m.p.take();
     if let Some(p) = p {
@@ -65,6 +66,7 @@ fn entersyscall() -> bool {
         return false;
     }
     let m = acquirem();
+    m.assert_no_lock();
     let p = m.p.take();
     if let Some(p) = p {
         if !USED.load(Ordering::Relaxed) {

@@ -15,7 +15,7 @@ use crate::sys::thread::{CloneFlags, arch_prctl_set_fs};
 use crate::sys::{Errno, thread::gettid};
 use core::cell::{Cell, UnsafeCell};
 use core::ptr;
-use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 /// Bytes of a thread's scheduler stack, guard page and the thread's block included.
 const G0_STACK: usize = 64 << 10;
@@ -32,10 +32,12 @@ const SPINS: u32 = 128;
 pub(crate) struct M {
     /// At `fs:0`: the address of this block, as the ABI has it.
     this: Cell<*const M>,
-    /// At `fs:8`: see [`preempt`].
+    /// At `fs:8`, the runtime's count: see [`preempt`].
     locks: AtomicU32,
     /// The kernel's number of the thread.
     pub tid: AtomicI32,
+    /// At `fs:16`, the locks that the task holds: see [`preempt`].
+    held: AtomicU64,
     /// Where the scheduler's loop was left.
     pub g0: UnsafeCell<Context>,
     /// The task on this thread.
@@ -64,9 +66,10 @@ pub(crate) struct M {
     pub oldp: Cell<Option<&'static P>>,
 }
 
-// The count must be where `arch::thread_count_inc` looks for it.
+// The counts must be where `arch::thread_count_inc` and `arch::thread_held_inc` look for them.
 static_assertions::const_assert_eq!(memoffset::offset_of!(M, this), 0);
 static_assertions::const_assert_eq!(memoffset::offset_of!(M, locks), 8);
+static_assertions::const_assert_eq!(memoffset::offset_of!(M, held), 16);
 
 // SAFETY: the cells of an M belong to its thread, or, while it is in the list of idle threads, to
 // whoever takes it out (`startm`); `getm` gives a thread its own only. `alllink` is under the lock of
@@ -100,6 +103,7 @@ impl M {
             this: Cell::new(ptr::null()),
             locks: AtomicU32::new(0),
             tid: AtomicI32::new(0),
+            held: AtomicU64::new(0),
             g0: UnsafeCell::new(Context::empty()),
             curg: Cell::new(None),
             after: Cell::new(None),
@@ -245,15 +249,37 @@ impl M {
         x
     }
 
-    /// Whether the task is inside the runtime.
+    /// Whether the task is inside the runtime, or holds a lock of the program.
     pub fn locked(&self) -> bool {
-        self.locks.load(Ordering::Relaxed) != 0
+        self.locks.load(Ordering::Relaxed) != 0 || self.held.load(Ordering::Relaxed) != 0
+    }
+
+    /// The task is about to leave this thread, or to let its P go: not with a [`RawLock`](rt::RawLock), which other threads
+    /// may be waiting for and whose count stays here.
+    #[inline]
+    pub fn assert_no_lock(&self) {
+        if self.held.load(Ordering::Relaxed) != 0 {
+            holds_a_lock(self);
+        }
     }
 
     /// Forgets that the task that has left was inside the runtime.
     pub fn unlock_all(&self) {
         self.locks.store(0, Ordering::Relaxed);
     }
+}
+
+#[cold]
+#[inline(never)]
+fn holds_a_lock(m: &M) -> ! {
+    let task = m.curg.get().map_or(0, |g| g.id());
+    let mut line = rt::Line::urgent();
+    let _ = line
+        .str("netpoll: task ")
+        .number(task)
+        .str(" would wait or end while it holds a netpoll::rt::RawLock");
+    line.end();
+    rt::exit(rt::PANICKED)
 }
 
 /// The calling thread's block. The caller must not be preemptible, or not care for which thread it is.

@@ -24,8 +24,8 @@ use crate::sys::Errno;
 use crate::sys::futex::{Scope, futex_wait, futex_wake};
 use crate::sys::process::getpid;
 use crate::sys::signal::{
-    MaskHow, SIGSTKFLT, SIGURG, SaFlags, SigSet, Sigaction, Siginfo, Signal, rt_sigaction, rt_sigprocmask,
-    tgkill,
+    MaskHow, SIGSEGV, SIGSTKFLT, SIGURG, SaFlags, SigSet, Sigaction, Siginfo, Signal, rt_sigaction,
+    rt_sigprocmask, tgkill,
 };
 use core::ffi::c_void;
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
@@ -59,7 +59,10 @@ static RUN: AtomicPtr<()> = AtomicPtr::new(ptr::null_mut());
 /// the runtime interrupts its threads by is unblocked before the first of them inherits the mask.
 pub(super) fn add_thread(m: &'static M, start: impl FnOnce() -> Result<(), Errno>) -> Result<(), Errno> {
     let mut threads = THREADS.lock();
-    unblock_ours();
+    let before = unblock_ours();
+    if threads.newest.is_none() {
+        USUAL.store(before.difference(OURS).bits(), Ordering::Relaxed);
+    }
     m.masked.store(threads.changes, Ordering::Relaxed);
     start()?;
     m.alllink.set(threads.newest);
@@ -67,9 +70,22 @@ pub(super) fn add_thread(m: &'static M, start: impl FnOnce() -> Result<(), Errno
     Ok(())
 }
 
-fn unblock_ours() {
+/// What the runtime interrupts its threads by.
+const OURS: SigSet = HANDLERS_BLOCK.with(SIGURG);
+
+/// Returns what was blocked before.
+fn unblock_ours() -> SigSet {
     // It cannot fail.
-    let _ = rt_sigprocmask(MaskHow::Unblock, Some(&HANDLERS_BLOCK.with(SIGURG)));
+    rt_sigprocmask(MaskHow::Unblock, Some(&OURS)).unwrap_or(SigSet::EMPTY)
+}
+
+/// What the threads block, as far as the runtime knows, or more.
+static USUAL: AtomicU64 = AtomicU64::new(0);
+
+/// Whether a thread with this mask runs a task's code. One that blocks more than is usual may be in a handler of the
+/// program's own, which must not go on on another thread: its return would put the mask of this one in force there.
+pub(super) fn is_usual(mask: SigSet) -> bool {
+    mask.difference(SigSet::from_bits(USUAL.load(Ordering::Relaxed))).is_empty()
 }
 
 /// Has every thread block the signals of `block`, and no longer those of `unblock`. When it returns they
@@ -78,8 +94,30 @@ fn unblock_ours() {
 /// # Errors
 /// Those of rt_sigaction(2) and tgkill(2), which only a filter of system calls refuses. Nothing is changed
 /// then: a filter looks at the call, so that what it lets pass for one thread it does for all.
+///
+/// `EBUSY`: the program has a handler that does not block [`CHANGE`], and would undo a change that interrupts it.
 pub(crate) fn change(block: SigSet, unblock: SigSet) -> Result<SigSet, Errno> {
-    ask_all(block, unblock, None)
+    if !block.is_empty() {
+        handlers_block()?;
+    }
+    // Before any thread blocks more, and after all block less: a mask that is usual is never taken for another.
+    USUAL.fetch_or(block.bits(), Ordering::Relaxed);
+    let before = ask_all(block, unblock, None);
+    USUAL.fetch_and(!unblock.bits(), Ordering::Relaxed);
+    before
+}
+
+/// Looks at the handlers of all signals but those whose handlers are the runtime's alone.
+fn handlers_block() -> Result<(), Errno> {
+    for signal in SigSet::ALL.difference(OURS.with(SIGSEGV)).iter() {
+        // SAFETY: no handler is installed. EINVAL is the answer for a signal that can have none.
+        let action = unsafe { rt_sigaction(signal, None) }.unwrap_or(Sigaction::DEFAULT);
+        let handled = !action.is_default() && !action.is_ignore();
+        if handled && !action.mask().contains(CHANGE) {
+            return Err(Errno::EBUSY);
+        }
+    }
+    Ok(())
 }
 
 /// Runs `f` on every thread, and returns when all have. Those that are made later have inherited from one that has.

@@ -49,6 +49,7 @@ pub(crate) fn running() -> Option<Gp> {
 /// perhaps on another thread. Preemption must be off; it is on again behind it.
 #[inline]
 pub(super) fn mcall(m: &M, g: Gp, after: After) {
+    m.assert_no_lock();
     m.after.set(Some(after));
     // SAFETY: `g0` was left by `schedule`, which runs this task; `g.context` is switched to only by
     // `schedule`, once the task is runnable again. `m` is not used behind the switch.

@@ -346,7 +346,8 @@ impl Class {
         };
         let slab = slab.as_ptr();
         let lo = slab.cast::<u8>().wrapping_add(front);
-        // SAFETY: the end of the new mapping, whole pages. Nothing is there, and to cut it off cannot fail.
+        // SAFETY: the end of the new mapping, whole pages, and nothing is there. If it cannot be cut off, because that takes
+        // one mapping more than `vm.max_map_count`, it stays untouched.
         let _ = unsafe { munmap(lo.wrapping_add(slots << log), RESERVE) };
         // A huge page would commit 2 MiB for the first byte of a stack. Kernels without huge pages
         // answer EINVAL, which is as good.

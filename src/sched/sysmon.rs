@@ -9,7 +9,7 @@
 use super::dump::{count, on_quit};
 use super::g::{Gp, Status};
 use super::m::{After, M, acquirem, getm};
-use super::masks::HANDLERS_BLOCK;
+use super::masks::{self, HANDLERS_BLOCK};
 use super::proc::{mcall, running_on, wakep};
 use super::retake::{Pace, SHORT, retake};
 use super::schedule;
@@ -19,7 +19,7 @@ use crate::arch;
 use crate::rt::clock::nanotime;
 use crate::sys::futex::{Scope, futex_wait, futex_wake};
 use crate::sys::process::getpid;
-use crate::sys::signal::{SIGQUIT, SIGURG, SaFlags, Sigaction, Siginfo, rt_sigaction, tgkill};
+use crate::sys::signal::{SIGQUIT, SIGURG, SaFlags, SigSet, Sigaction, Siginfo, rt_sigaction, tgkill};
 use crate::sys::thread::prctl_set_timerslack;
 use crate::sys::time::{Timespec, nanosleep};
 use core::ffi::c_void;
@@ -185,7 +185,10 @@ unsafe extern "C" fn on_preempt(_: i32, _: *mut Siginfo, ucontext: *mut c_void) 
         return; // inside the runtime, or in a blocking call; the monitor will ask again
     }
     // SAFETY: the kernel's (SA_SIGINFO).
-    let sp = unsafe { arch::interrupted_sp(ucontext) };
+    let (sp, mask) = unsafe { (arch::interrupted_sp(ucontext), *arch::interrupted_mask(ucontext)) };
+    if !masks::is_usual(SigSet::from_bits(mask)) {
+        return; // in a handler of the program's own
+    }
     let bottom = stack.lo.addr().get() + state::page();
     if sp < bottom + arch::preempt_frame() + ROOM || sp > stack.top.addr() {
         return; // on the scheduler's stack, or too near the end of its own

@@ -12,7 +12,7 @@ use crate::atomic::{AtomicUsize, Ordering};
 use crate::lock::Spin;
 use crate::sys::Errno;
 use core::alloc::Layout;
-use core::cell::Cell;
+use core::cell::{Cell, UnsafeCell};
 use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 
@@ -79,7 +79,9 @@ pub(super) struct Chan<T>(NonNull<Slots<T>>);
 #[repr(C)]
 struct Slots<T> {
     core: Core,
-    ring: [MaybeUninit<T>; 0],
+    /// `UnsafeCell`, because handles share the places and values are put there. That makes every handle invariant in
+    /// `T`: through a `Sender<&'static str>` taken for a `Sender<&'a str>` a shorter borrow would get in.
+    ring: UnsafeCell<[MaybeUninit<T>; 0]>,
 }
 
 impl<T> Clone for Chan<T> {
@@ -147,7 +149,7 @@ impl<T> Chan<T> {
             ends: AtomicUsize::new(2),
         };
         // SAFETY: new memory of that layout; the ring needs no value.
-        unsafe { chan.write(Slots { core, ring: [] }) };
+        unsafe { chan.write(Slots { core, ring: UnsafeCell::new([]) }) };
         Ok(Chan(chan))
     }
 

@@ -5,8 +5,8 @@
 //! never unmapped, so what was used at peak stays. A larger channel is a mapping of its own, unmapped with it.
 
 use crate::lock::Mutex;
+use crate::mapping::{map, unmap};
 use crate::sys::Errno;
-use crate::sys::mm::{MapFlags, Prot, mmap, munmap};
 use core::alloc::Layout;
 use core::ptr::{self, NonNull};
 
@@ -36,13 +36,6 @@ static POOL: Mutex<Pool> =
 fn class(layout: Layout) -> Option<(usize, usize)> {
     let size = layout.size().max(layout.align()).max(SMALLEST).checked_next_power_of_two()?;
     (size <= LARGEST).then(|| (size, (size / SMALLEST).ilog2() as usize))
-}
-
-fn map(len: usize) -> Result<NonNull<u8>, Errno> {
-    let flags = MapFlags::PRIVATE | MapFlags::ANONYMOUS;
-    // SAFETY: a new mapping at an address of the kernel's choice.
-    let at = unsafe { mmap(ptr::null_mut(), len, Prot::READ | Prot::WRITE, flags, -1, 0) }?;
-    NonNull::new(at).ok_or(Errno::ENOMEM)
 }
 
 /// Memory of `layout`, aligned to [`LARGEST`] at most. What it holds is anything.
@@ -77,9 +70,8 @@ pub(super) fn alloc(layout: Layout) -> Result<NonNull<u8>, Errno> {
 pub(super) unsafe fn free(block: NonNull<u8>, layout: Layout) {
     match class(layout) {
         Some((_, class)) => POOL.lock().put(block, class),
-        // SAFETY: a mapping of this length (`alloc`), and nobody's. It cannot fail but for a split
-        // mapping at `vm.max_map_count`, where the memory is lost.
-        None => drop(unsafe { munmap(block.as_ptr(), layout.size()) }),
+        // SAFETY: a mapping of this length (`alloc`), and nobody's.
+        None => unsafe { unmap(block, layout.size()) },
     }
 }
 

@@ -14,6 +14,9 @@ use crate::atomic::{AtomicI32, AtomicU32, Ordering};
 /// More than there can be readers.
 const WRITER: i32 = 1 << 30;
 
+/// Readers at the same time. So many can only be there if guards were leaked (`mem::forget`).
+const MOST_READERS: i32 = WRITER / 2;
+
 /// A readers-writer lock without data.
 pub(super) struct RwWord {
     /// Among writers.
@@ -41,15 +44,23 @@ impl RwWord {
     #[inline]
     pub fn lock_shared<P: Parking>(&self) {
         // Acquire: what the last writer did.
-        if self.readers.fetch_add(1, Ordering::Acquire) < 0 {
-            P::acquire(&self.reader_sema, false); // the writer counts us and sends for us
+        let others = self.readers.fetch_add(1, Ordering::Acquire);
+        // As one comparison: below 0 it is more than any number of readers.
+        if others as u32 >= MOST_READERS as u32 {
+            self.lock_shared_slow::<P>(others);
         }
+    }
+
+    #[cold]
+    fn lock_shared_slow<P: Parking>(&self, others: i32) {
+        assert!(others < 0, "RwLock::read: more readers than can be counted");
+        P::acquire(&self.reader_sema, false); // the writer counts this reader and sends for it
     }
 
     #[inline]
     pub fn try_lock_shared(&self) -> bool {
         let mut n = self.readers.load(Ordering::Relaxed);
-        while n >= 0 {
+        while (0..MOST_READERS).contains(&n) {
             match self.readers.compare_exchange(n, n + 1, Ordering::Acquire, Ordering::Relaxed) {
                 Ok(_) => return true,
                 Err(now) => n = now,

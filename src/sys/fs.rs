@@ -323,7 +323,7 @@ pub fn readlinkat<'a>(
     let n = result(unsafe {
         arch::syscall4(nr::READLINKAT, int(dir), ptr(path.as_ptr()), ptr(buf.as_mut_ptr()), buf.len())
     })?;
-    // SAFETY: the kernel wrote `n` bytes and was given room for `len`.
+    // SAFETY: the kernel wrote `n` bytes, and was given room for `len`.
     Ok(unsafe { written(buf, n) })
 }
 

@@ -4,10 +4,14 @@
 //! reaches the caller, and nothing is cached. Pointers and lengths come from slices and references;
 //! flags are types of their own, so that swapped arguments do not compile.
 //!
-//! Descriptors are plain numbers. A call on the wrong one is a bug and reads or writes the wrong
-//! file, but cannot break memory safety, so such calls are safe functions; who owns which
-//! descriptor is settled in the layers above. Calls that change the memory map, run code or hand
-//! the kernel an address for later are `unsafe`.
+//! # Descriptors
+//! They are plain numbers here. A call on the wrong one reads or writes the wrong file, which is a bug, but breaks no
+//! memory: the runtime believes nothing that comes out of its own descriptors. So such calls are safe functions, and
+//! ownership (RFC 3128, "I/O safety") begins in the layers above: [`net`](crate::net) and [`io`](crate::io) take and give
+//! `OwnedFd`s. What *ends* the meaning of a number takes it from its owner, and is `unsafe`: [`fd::close`], [`fd::dup3`].
+//! So is a filter of system calls ([`sandbox::seccomp_set_mode_filter`]), which can lie about all others.
+//!
+//! Calls that change the memory map, run code or hand the kernel an address for later are `unsafe`, too.
 //!
 //! How arguments are widened to the 64-bit registers: a C `int` (descriptors above all) keeps its
 //! sign, everything else is zero-extended. Constants and layouts are those of `linux-raw-sys`, or are
@@ -92,9 +96,10 @@ pub(crate) fn word(words: &'static str, end: u8, wanted: usize) -> Option<&'stat
 /// Views the first `n` bytes of `buf`.
 ///
 /// # Safety
-/// `n` is at most `buf.len()`, and the kernel has written that many.
+/// The kernel has said that it wrote `n` bytes from the beginning.
 #[inline(always)]
 unsafe fn written(buf: &mut [core::mem::MaybeUninit<u8>], n: usize) -> &mut [u8] {
-    // SAFETY: `u8` and `MaybeUninit<u8>` have one layout; the caller answers for `n` and the contents.
-    unsafe { core::slice::from_raw_parts_mut(buf.as_mut_ptr().cast(), n) }
+    // SAFETY: `u8` and `MaybeUninit<u8>` have one layout; the caller answers for the contents. A tracer that makes up
+    // results must not lead anybody out of the slice.
+    unsafe { core::slice::from_raw_parts_mut(buf.as_mut_ptr().cast(), n.min(buf.len())) }
 }

@@ -95,9 +95,13 @@ const_assert_eq!(offset_of!(SockFprog, filter), offset_of!(ptrace::sock_fprog, f
 /// # Errors
 /// `EINVAL` (no filter: an unknown instruction, a jump out of it, more than 4096), `EACCES` (without
 /// `prctl_set_no_new_privs` or the right to do it), `ENOMEM`.
+///
+/// # Safety
+/// The filter allows a call, makes it fail with an error that its manual page has, or ends the thread or process. One that
+/// makes up a success (`SECCOMP_RET_ERRNO` with 0) has code believe that memory was mapped, or a structure written.
 #[inline]
 #[doc(alias = "seccomp")]
-pub fn seccomp_set_mode_filter(flags: SeccompFlags, program: &[SockFilter]) -> Result<i32, Errno> {
+pub unsafe fn seccomp_set_mode_filter(flags: SeccompFlags, program: &[SockFilter]) -> Result<i32, Errno> {
     let program =
         SockFprog { len: u16::try_from(program.len()).map_err(|_| Errno::EINVAL)?, filter: program.as_ptr() };
     // SAFETY: the kernel reads the structure and the program, and keeps neither.

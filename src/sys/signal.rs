@@ -220,6 +220,12 @@ impl Sigaction {
     pub const fn flags(&self) -> SaFlags {
         self.flags
     }
+
+    /// What is blocked while the handler runs, besides the signal itself.
+    #[inline]
+    pub const fn mask(&self) -> SigSet {
+        self.mask
+    }
 }
 
 /// `siginfo_t`: what is known of a signal.
@@ -335,7 +341,8 @@ const SET_SIZE: usize = size_of::<SigSet>();
 ///
 /// # Safety
 /// A handler runs between any two instructions of any thread: it may only do what is sound there, on
-/// the stack it gets. The restorer must end in rt_sigreturn(2) with the stack pointer as it got it.
+/// the stack it gets. The restorer must end in rt_sigreturn(2) with the stack pointer as it got it. In a program of this
+/// crate's runtime, [`signal`](crate::signal#handlers-of-your-own) says what else it takes.
 #[inline]
 #[doc(alias = "sigaction")]
 pub unsafe fn rt_sigaction(signal: Signal, new: Option<&Sigaction>) -> Result<Sigaction, Errno> {

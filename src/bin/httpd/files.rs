@@ -62,7 +62,8 @@ impl File {
 
 impl Drop for File {
     fn drop(&mut self) {
-        let _ = close(self.0); // read only: there is nothing that could fail late
+        // SAFETY: opened for this value alone. It is read only, so that no write can fail late.
+        let _ = unsafe { close(self.0) };
     }
 }
 

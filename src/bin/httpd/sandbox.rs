@@ -93,6 +93,7 @@ fn restrict(version: i32, root: RawFd) -> Result<(), Errno> {
     let rules = landlock_create_ruleset(&attr)?;
     let done = landlock_add_path_beneath(rules, AccessFs::READ_FILE | AccessFs::READ_DIR, root)
         .and_then(|()| landlock(rules));
-    let _ = close(rules);
+    // SAFETY: opened above, and used no more.
+    let _ = unsafe { close(rules) };
     done
 }

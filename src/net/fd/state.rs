@@ -186,7 +186,8 @@ impl State {
         }
         // An error is one of earlier writes to a file; sockets have none. The number is gone anyway, EINTR
         // included (close(2)).
-        let _ = sys::fd::close(self.fd.get());
+        // SAFETY: the handles own the number, and the last use of it has ended (`FdMutex`).
+        let _ = unsafe { sys::fd::close(self.fd.get()) };
         semrelease(&self.destroyed);
     }
 

@@ -69,7 +69,8 @@ pub(in crate::net) fn recv(fd: &Fd, buf: &mut [u8], fds: &mut [Option<OwnedFd>])
                     received.fds += 1;
                 }
                 (Ok(fd), None) => {
-                    let _ = crate::sys::fd::close(fd);
+                    // SAFETY: as above.
+                    drop(unsafe { OwnedFd::from_raw_fd(fd) });
                     received.fds_lost = true;
                 }
                 (Err(_), _) => received.fds_lost = true,

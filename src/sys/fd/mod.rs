@@ -23,8 +23,12 @@ use crate::arch;
 ///
 /// # Errors
 /// `EBADF`, `EINTR`, and what the last write-back failed with (`EIO`, `ENOSPC`, `EDQUOT`).
+///
+/// # Safety
+/// The number is the caller's to close: no handle, no other code and not the runtime (its poller, standard streams it
+/// has been told of) goes on using it. See [`sys`](super#descriptors).
 #[inline]
-pub fn close(fd: RawFd) -> Result<(), Errno> {
+pub unsafe fn close(fd: RawFd) -> Result<(), Errno> {
     // SAFETY: the call takes no pointer.
     unit(unsafe { arch::syscall1(nr::CLOSE, int(fd)) })
 }
@@ -44,9 +48,13 @@ pub fn dup(fd: RawFd) -> Result<RawFd, Errno> {
 ///
 /// # Errors
 /// `EBADF` (also `new` above the limit), `EINVAL` (`fd == new`, unknown flags), `EBUSY`, `EINTR`.
+///
+/// # Safety
+/// Of `new`, as of what is given to [`close`]: what it was is closed. A number that nobody has got from the kernel is no
+/// better, because another thread may get it at any moment.
 #[inline]
 #[doc(alias = "dup2")]
-pub fn dup3(fd: RawFd, new: RawFd, flags: OFlags) -> Result<RawFd, Errno> {
+pub unsafe fn dup3(fd: RawFd, new: RawFd, flags: OFlags) -> Result<RawFd, Errno> {
     // SAFETY: the call takes no pointer.
     as_int(unsafe { arch::syscall3(nr::DUP3, int(fd), int(new), flags.bits() as usize) })
 }

@@ -47,7 +47,7 @@ pub fn read(fd: RawFd, buf: &mut [u8]) -> Result<usize, Errno> {
 pub fn read_uninit(fd: RawFd, buf: &mut [MaybeUninit<u8>]) -> Result<&mut [u8], Errno> {
     // SAFETY: the kernel writes at most `len` bytes, all inside the slice.
     let n = result(unsafe { arch::syscall3(nr::READ, int(fd), ptr(buf.as_mut_ptr()), buf.len()) })?;
-    // SAFETY: the kernel wrote `n` bytes and was given room for `len`.
+    // SAFETY: the kernel wrote `n` bytes, and was given room for `len`.
     Ok(unsafe { written(buf, n) })
 }
 

@@ -2,8 +2,8 @@
 
 use crate::Scenario;
 use crate::support::{
-    LOOPBACK, Random, after, descriptors, dup, error, eventually, join_all, ms, pair_on, past, unused_addr,
-    waiting,
+    LOOPBACK, Random, after, close, descriptors, dup, error, eventually, join_all, ms, pair_on, past,
+    unused_addr, waiting,
 };
 use alloc::vec::Vec;
 use core::net::SocketAddr;
@@ -12,7 +12,7 @@ use netpoll::net::{Error, TcpListener, TcpStream};
 use netpoll::spawn;
 use netpoll::sys::Call;
 use netpoll::sys::socket::{self, Family, SocketFlags, SocketType};
-use netpoll::sys::{Errno, RawFd, fd};
+use netpoll::sys::{Errno, RawFd};
 use netpoll::time::{Instant, sleep};
 
 pub const SCENARIOS: &[Scenario] = &[
@@ -81,7 +81,7 @@ fn no_answer(_: &[&str]) {
     join_all(tries);
     assert_eq!(error(TcpStream::connect_timeout(&addr, ms(5))), Error::TimedOut);
     assert_eq!(descriptors(), before);
-    fds.into_iter().for_each(|fd| fd::close(fd).unwrap());
+    fds.into_iter().for_each(|fd| close(fd).unwrap());
 }
 
 fn deadline_in_the_past(_: &[&str]) {
@@ -95,7 +95,7 @@ fn deadline_in_the_past(_: &[&str]) {
     // The end of time is no overflow into the past.
     let far_away = Instant::now() + Duration::MAX;
     drop(TcpStream::connect_deadline(&listener.local_addr().unwrap(), far_away).unwrap());
-    fds.into_iter().for_each(|fd| fd::close(fd).unwrap());
+    fds.into_iter().for_each(|fd| close(fd).unwrap());
 }
 
 /// golang/go's TestCancelAfterDial: the connection is good for longer than the deadline of its making.

@@ -2,7 +2,7 @@
 
 use crate::Scenario;
 use crate::support::{
-    LOTS, SETTLE, after, descriptors, errno, fill, limit, ms, pair, past, pattern, receive_pattern,
+    LOTS, SETTLE, after, close, descriptors, errno, fill, limit, ms, pair, past, pattern, receive_pattern,
     send_pattern, waiting,
 };
 use crate::unix::Path;
@@ -15,7 +15,7 @@ use netpoll::io::{
 use netpoll::net::{Error, Shutdown, UnixStream};
 use netpoll::sys::fd::{OFlags, dup};
 use netpoll::sys::process::Resource;
-use netpoll::sys::{Call, Errno, fd};
+use netpoll::sys::{Call, Errno};
 use netpoll::time::sleep;
 use netpoll::{eprintln, spawn};
 
@@ -39,8 +39,8 @@ const LEN: usize = 300_000;
 /// What is printed to a stream that is closed comes into no copy.
 fn beside_closed_streams(_: &[&str]) {
     let ((near, from), (to, far)) = (pair(), pair());
-    fd::close(0).unwrap();
-    fd::close(2).unwrap();
+    close(0).unwrap();
+    close(2).unwrap();
     let copying = waiting(move || copy(&from, &to));
     eprintln!("no part of it");
     near.write_all(b"whole").unwrap();
@@ -157,7 +157,7 @@ fn without_descriptors(_: &[&str]) {
     assert_eq!(receive_pattern(&d, usize::MAX, 5003), LEN);
     assert_eq!(copier.join(), Ok(LEN as u64));
     writer.join();
-    taken.into_iter().for_each(|fd| fd::close(fd).unwrap());
+    taken.into_iter().for_each(|fd| close(fd).unwrap());
     limit(Resource::Nofile, old);
 }
 

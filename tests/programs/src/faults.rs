@@ -3,7 +3,7 @@
 //! afterwards, and no descriptor, task or waiter is left.
 
 use crate::Scenario;
-use crate::support::{LOOPBACK, LOTS, SETTLE, after, descriptors, eventually, ms, open};
+use crate::support::{self, LOOPBACK, LOTS, SETTLE, after, descriptors, eventually, ms, open};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
@@ -109,7 +109,7 @@ fn faults(words: &[&str]) {
     }
     drop(World::new());
     if words[0] == "low" {
-        fd::close(0).unwrap(); // the poller has its own by now
+        support::close(0).unwrap(); // the poller has its own by now
     }
     let (files, tasks) = (descriptors(), metrics().tasks);
     let (world, witness) = (World::new(), Witness::new());
@@ -432,7 +432,7 @@ fn sendfile(world: &World) -> Result<(), Error> {
         let sent = world.near.send_file(file, &mut 0, 200_000);
         let ended = world.near.shutdown(Shutdown::Both);
         reader.join();
-        fd::close(file).unwrap();
+        support::close(file).unwrap();
         sent.and(ended)
     })
 }

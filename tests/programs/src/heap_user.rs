@@ -106,7 +106,8 @@ fn resident() -> usize {
     let file = openat(AT_FDCWD, c"/proc/self/statm", OFlags::CLOEXEC, 0).unwrap();
     let mut text = [0; 128];
     let n = read(file, &mut text).unwrap();
-    close(file).unwrap();
+    // SAFETY: opened above, and used no more.
+    unsafe { close(file) }.unwrap();
     let text = core::str::from_utf8(&text[..n]).unwrap();
     text.split(' ').nth(1).unwrap().parse().unwrap()
 }

@@ -2,8 +2,8 @@
 
 use crate::Scenario;
 use crate::support::{
-    LOOPBACK, SETTLE, after, descriptors, errno, error, eventually, join_all, limit, ms, pair, pair_on,
-    waiting,
+    LOOPBACK, SETTLE, after, close, descriptors, errno, error, eventually, join_all, limit, ms, pair,
+    pair_on, waiting,
 };
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -154,7 +154,7 @@ fn exhaust(but: usize) -> (u64, Vec<i32>) {
     while let Ok(fd) = fd::dup(0) {
         taken.push(fd);
     }
-    (0..but).for_each(|_| fd::close(taken.pop().unwrap()).unwrap());
+    (0..but).for_each(|_| close(taken.pop().unwrap()).unwrap());
     (old, taken)
 }
 
@@ -168,7 +168,7 @@ fn out_of_descriptors(_: &[&str]) {
     let before = cpu_time();
     sleep(ms(200));
     assert!(cpu_time() - before < ms(50), "it spins");
-    taken.iter().for_each(|&fd| fd::close(fd).unwrap());
+    taken.iter().for_each(|&fd| close(fd).unwrap());
     let (stream, listener) = server.join().unwrap();
     stream.write_all(b"late").unwrap();
     client.read_exact(&mut [0; 4]).unwrap();
@@ -191,7 +191,7 @@ fn closed_while_out(_: &[&str]) {
             listener.close().unwrap();
             assert_eq!(server.join(), Error::Closed);
         }
-        taken.iter().for_each(|&fd| fd::close(fd).unwrap());
+        taken.iter().for_each(|&fd| close(fd).unwrap());
         limit(Resource::Nofile, old);
     }
 }

@@ -2,7 +2,7 @@
 //! thousands of times: to the runtime that is as if each slice had ended.
 
 use crate::Scenario;
-use crate::support::{after, join_all, ms};
+use crate::support::{after, close, join_all, ms};
 use alloc::vec::Vec;
 use core::arch::asm;
 use core::hint::black_box;
@@ -294,8 +294,8 @@ fn stack_bottom() -> usize {
     while unsafe { netpoll::arch::syscall3(WRITE, writer as usize, page, 1) } == 1 {
         page -= PAGE;
     }
-    netpoll::sys::fd::close(reader).unwrap();
-    netpoll::sys::fd::close(writer).unwrap();
+    close(reader).unwrap();
+    close(writer).unwrap();
     page + PAGE
 }
 

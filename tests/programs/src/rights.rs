@@ -1,7 +1,7 @@
 //! Descriptors that travel over Unix sockets.
 
 use crate::Scenario;
-use crate::support::{descriptors, errno, limit, ms, waiting};
+use crate::support::{close, descriptors, errno, limit, ms, waiting};
 use core::array::from_fn;
 use netpoll::io::{OwnedFd, PipeReader, PipeWriter, pipe};
 use netpoll::net::unix::Received;
@@ -136,7 +136,7 @@ fn many(_: &[&str]) {
     assert_eq!(far.recv_fds(&mut [0; 8], &mut fds), Ok(whole(8, 1)));
     // Never one of the standard numbers, even if they are free: what is printed would go there.
     near.send_fds(b"datagram", &[near.as_raw_fd()]).unwrap();
-    netpoll::sys::fd::close(0).unwrap();
+    close(0).unwrap();
     let mut second = [None];
     assert_eq!(far.recv_fds(&mut [0; 8], &mut second), Ok(whole(8, 1)));
     assert!(second[0].as_ref().unwrap().as_raw_fd() > 2);

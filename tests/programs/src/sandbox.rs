@@ -1,5 +1,6 @@
 //! Rights that are given up, for all threads.
 
+use crate::support::close;
 use core::ffi::CStr;
 use core::hint::spin_loop;
 use core::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
@@ -9,7 +10,6 @@ use linux_raw_sys::general as nr;
 use netpoll::rt::{landlock, seccomp};
 use netpoll::spawn;
 use netpoll::sys::Errno;
-use netpoll::sys::fd::close;
 use netpoll::sys::fs::{AT_FDCWD, OFlags, openat};
 use netpoll::sys::process::getppid;
 use netpoll::sys::sandbox::{

@@ -2,7 +2,8 @@
 
 use crate::Scenario;
 use crate::support::{
-    LOOPBACK, Random, after, anonymous, descriptors, dup, error, eventually, join_all, limit, ms, waiting,
+    LOOPBACK, Random, after, anonymous, close, descriptors, dup, error, eventually, join_all, limit, ms,
+    waiting,
 };
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -13,7 +14,6 @@ use netpoll::net::unix::SocketAddr as UnixAddr;
 use netpoll::net::{Error, Next, Serve, TcpListener, TcpStream, UnixListener, UnixStream, serve};
 use netpoll::runtime::metrics;
 use netpoll::sync::Mutex;
-use netpoll::sys::fd;
 use netpoll::sys::process::Resource;
 use netpoll::sys::socket::{Family, MsgFlags, SocketFlags, SocketType, connect, sendto, socket};
 use netpoll::time::sleep;
@@ -452,6 +452,6 @@ fn resting_bytes(_: &[&str]) {
     let most = (COUNT - COUNT / 4) * (256 + 4) + (64 << 10);
     assert!(grown <= most, "{grown} bytes of {most}");
     end(all);
-    assert!(clients.into_iter().all(|client| fd::close(client).is_ok()));
+    assert!(clients.into_iter().all(|client| close(client).is_ok()));
     limit(Resource::Nofile, old);
 }

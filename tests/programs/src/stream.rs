@@ -2,8 +2,8 @@
 
 use crate::Scenario;
 use crate::support::{
-    LOTS, SETTLE, after, descriptors, dup, errno, error, fill, join_all, ms, open, pair, past, pattern,
-    receive_pattern, send_pattern, waiting,
+    LOTS, SETTLE, after, close, descriptors, dup, errno, error, fill, join_all, ms, open, pair, past,
+    pattern, receive_pattern, send_pattern, waiting,
 };
 use alloc::sync::Arc;
 use alloc::vec;
@@ -487,7 +487,7 @@ fn send_file(_: &[&str]) {
     closer.close().unwrap();
     assert_eq!(sender.join(), Err(Error::Closed));
     drop((closer, far));
-    netpoll::sys::fd::close(file).unwrap();
+    close(file).unwrap();
     assert_eq!(descriptors(), before);
 }
 

@@ -1,7 +1,7 @@
 //! System calls that are mostly quick: `syscall`, and what the monitor does when they are not.
 
 use crate::Scenario;
-use crate::support::{Random, SETTLE, join_all, ms};
+use crate::support::{Random, SETTLE, close, join_all, ms};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -64,7 +64,7 @@ fn keep_nobody_waiting(words: &[&str]) {
             assert_eq!(byte, round ^ i as u8);
         }
         for fd in pipes.into_iter().flatten() {
-            netpoll::sys::fd::close(fd).unwrap();
+            close(fd).unwrap();
         }
     }
     assert!(runtime::metrics().retakes != 0);

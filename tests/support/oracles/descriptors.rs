@@ -3,8 +3,8 @@
 use std::mem::MaybeUninit;
 use std::ptr::{null, null_mut};
 
-use netpoll::sys::Errno;
 use netpoll::sys::fd::*;
+use netpoll::sys::{Errno, RawFd, fd};
 
 use super::world::*;
 use super::{BAD, Case, INVALID, NOT_OPEN, err, sys, table};
@@ -17,6 +17,16 @@ fn c_iov() -> [libc::iovec; 2] {
 
 fn c_poll() -> libc::pollfd {
     libc::pollfd { fd: BAD, events: libc::POLLIN, revents: 0 }
+}
+
+fn close(fd: RawFd) -> Result<(), Errno> {
+    // SAFETY: the cases close what they have opened.
+    unsafe { fd::close(fd) }
+}
+
+fn dup3(fd: RawFd, new: RawFd, flags: OFlags) -> Result<RawFd, Errno> {
+    // SAFETY: the cases fail.
+    unsafe { fd::dup3(fd, new, flags) }
 }
 
 #[rustfmt::skip]

@@ -3,8 +3,8 @@
 
 use std::ptr;
 
-use netpoll::sys::Errno;
 use netpoll::sys::sandbox::*;
+use netpoll::sys::{Errno, sandbox};
 
 use super::world::*;
 use super::{BAD, Case, INVALID, NOT_OPEN, err, sys, table};
@@ -52,6 +52,11 @@ fn c_rules(w: &World) -> i64 {
     let fd = unsafe { libc::syscall(CREATE, at(&rules), 16, 0) };
     w.new_fd(fd);
     fd
+}
+
+fn seccomp_set_mode_filter(flags: SeccompFlags, program: &[SockFilter]) -> Result<i32, Errno> {
+    // SAFETY: the cases fail.
+    unsafe { sandbox::seccomp_set_mode_filter(flags, program) }
 }
 
 #[rustfmt::skip]

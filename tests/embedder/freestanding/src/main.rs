@@ -81,7 +81,8 @@ impl Machine {
 
     fn close(&mut self) -> Result<(), Error> {
         close(self.pd.take().expect("open"))?; // before the number is closed
-        let _ = fd::close(self.fd);
+        // SAFETY: accepted for this connection alone.
+        let _ = unsafe { fd::close(self.fd) };
         Ok(())
     }
 
@@ -192,7 +193,8 @@ fn accept(machines: &mut [Machine; TASKS]) -> Result<bool, Error> {
                     machine.open(fd)?;
                     quits |= turn(machine)?;
                 }
-                None => _ = fd::close(fd),
+                // SAFETY: just accepted, and given to nobody.
+                None => _ = unsafe { fd::close(fd) },
             },
             Err(Errno::EAGAIN) if listener.arm(pd, Mode::Read)? => return Ok(quits),
             Err(_) => {} // an edge came meanwhile, or the connection is gone
