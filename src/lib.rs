@@ -70,6 +70,8 @@ pub mod net;
 pub mod poll;
 #[cfg(not(loom))]
 mod preempt;
+#[cfg(all(feature = "rt", doctest))]
+mod refused;
 #[cfg(all(feature = "rt", not(loom)))]
 pub mod rt;
 #[cfg(all(feature = "rt", not(loom)))]

@@ -15,7 +15,7 @@ use crate::sys::fd::OFlags;
 use crate::sys::{self, Call, Errno, RawFd};
 use crate::time::Instant;
 use core::ptr::NonNull;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
 use state::Parking;
 pub(super) use state::State;
@@ -249,10 +249,16 @@ impl Fd {
     }
 }
 
+/// Counts one handle more; `false` if there were too many.
+#[inline]
+fn count_up(handles: &AtomicU32) -> bool {
+    // Relaxed: the new handle comes out of one that is there.
+    handles.fetch_add(1, Ordering::Relaxed) <= MOST_HANDLES
+}
+
 impl Clone for Fd {
     fn clone(&self) -> Fd {
-        // Relaxed: the new handle comes out of one that is there.
-        if self.state().handles.fetch_add(1, Ordering::Relaxed) > MOST_HANDLES {
+        if !count_up(&self.state().handles) {
             rt::fatal("too many handles of a descriptor", rt::PANICKED);
         }
         Fd(self.0)
@@ -275,4 +281,19 @@ pub(crate) fn set_nonblocking(fd: RawFd) -> Result<(), Errno> {
         return Ok(());
     }
     sys::fd::fcntl_setfl(fd, flags | OFlags::NONBLOCK)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn handles_are_counted_up_to_a_limit() {
+        let handles = AtomicU32::new(1);
+        assert!(count_up(&handles) && handles.load(Ordering::Relaxed) == 2);
+        let handles = AtomicU32::new(MOST_HANDLES);
+        assert!(count_up(&handles));
+        // On other threads, while the first one ends the program.
+        assert!((0..1000).all(|_| !count_up(&handles)));
+    }
 }

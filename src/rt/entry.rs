@@ -37,24 +37,25 @@ macro_rules! entry {
     };
     ($main:path, $builder:expr) => {
         const _: () = {
+            // These names are unlikely, because an item is not hygienic: `$main` could be called the same.
             // The program's own code stays outside of `begin`, in which `unsafe` would need no word.
             #[inline(always)] // so that the builder is a constant where it is used
-            fn program() -> (fn($crate::rt::Env) -> i32, $crate::Builder) {
+            fn __netpoll_program() -> (fn($crate::rt::Env) -> i32, $crate::Builder) {
                 ($main, $builder)
             }
 
-            unsafe extern "C" fn begin(block: *const usize) -> ! {
-                let (main, builder) = program();
+            unsafe extern "C" fn __netpoll_begin(block: *const usize) -> ! {
+                let (main, builder) = __netpoll_program();
                 // SAFETY: `_start` hands on the kernel's block, once.
                 unsafe { $crate::rt::__entry(block, builder, main) }
             }
 
             #[panic_handler]
-            fn panic(info: &::core::panic::PanicInfo<'_>) -> ! {
+            fn __netpoll_panic(info: &::core::panic::PanicInfo<'_>) -> ! {
                 $crate::rt::__task_panic(info)
             }
 
-            $crate::__netpoll_start!(begin);
+            $crate::__netpoll_start!(__netpoll_begin);
             $crate::__netpoll_mem!();
         };
     };

@@ -30,23 +30,24 @@ const PANICKED: usize = 101;
 macro_rules! start {
     ($main:path) => {
         const _: () = {
+            // These names are unlikely, because an item is not hygienic: `$main` could be called the same.
             // The program's own code stays outside of `begin`, in which `unsafe` would need no word.
             #[inline(always)]
-            fn program() -> fn($crate::rt::Env) -> i32 {
+            fn __netpoll_program() -> fn($crate::rt::Env) -> i32 {
                 $main
             }
 
-            unsafe extern "C" fn begin(block: *const usize) -> ! {
+            unsafe extern "C" fn __netpoll_begin(block: *const usize) -> ! {
                 // SAFETY: `_start` hands on the kernel's block, once.
-                unsafe { $crate::rt::__start(block, program()) }
+                unsafe { $crate::rt::__start(block, __netpoll_program()) }
             }
 
             #[panic_handler]
-            fn panic(info: &::core::panic::PanicInfo<'_>) -> ! {
+            fn __netpoll_panic(info: &::core::panic::PanicInfo<'_>) -> ! {
                 $crate::rt::__panic(info)
             }
 
-            $crate::__netpoll_start!(begin);
+            $crate::__netpoll_start!(__netpoll_begin);
             $crate::__netpoll_mem!();
         };
     };

@@ -124,6 +124,31 @@ impl RwWord {
     }
 }
 
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::super::park::Sema;
+    use super::*;
+
+    /// As many as `MOST_READERS` leaked guards leave behind.
+    fn full() -> RwWord {
+        RwWord { readers: AtomicI32::new(MOST_READERS), ..RwWord::new() }
+    }
+
+    #[test]
+    fn one_reader_too_many_is_refused() {
+        let word = full();
+        assert!(!word.try_lock_shared() && !word.try_lock::<Sema>());
+        word.readers.store(MOST_READERS - 1, Ordering::Relaxed);
+        assert!(word.try_lock_shared() && !word.try_lock_shared());
+    }
+
+    #[test]
+    #[should_panic = "more readers than can be counted"]
+    fn one_reader_too_many_panics() {
+        full().lock_shared::<Sema>();
+    }
+}
+
 #[cfg(all(test, loom))]
 mod model {
     //! Two readers and a writer, a reader and two writers: nobody is inside with a writer, what one

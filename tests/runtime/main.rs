@@ -17,6 +17,7 @@ mod net;
 mod print;
 #[path = "../support/refuse.rs"]
 mod refuse;
+mod safe;
 mod sandbox;
 mod sched;
 mod serve;

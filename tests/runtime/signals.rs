@@ -11,6 +11,7 @@ scenarios! {
     signal_refused
     signal_last_one_restores
     signal_ignored
+    signal_handler_that_blocks_too_little
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::mem::zeroed;
 
 each! { [Profile::Release, Profile::Debug], THREADS;
     signal_masks_of_all_threads
+    signal_handler_of_the_program_s
 }
 
 /// Signals to the process, and to each of its threads that run tasks.

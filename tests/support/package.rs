@@ -66,14 +66,19 @@ pub fn build_written(package: &Path, program: &str, profile: &str, args: &[&str]
     programs_in(&written(), profile).join(program)
 }
 
-/// Runs `cargo ARGS` in the folder of a package that a test has written. The package has the versions of this
-/// workspace, and a warning is an error. Fails the test if cargo fails.
+/// As [`try_cargo`]; fails the test if cargo fails.
 pub fn run_cargo(package: &Path, args: &[&str]) -> Output {
-    fs::copy(Path::new(ROOT).join("Cargo.lock"), package.join("Cargo.lock")).unwrap();
-    let mut cargo = cargo(package, &written());
-    let output = cargo.args(args).arg("--quiet").env("RUSTFLAGS", "-Dwarnings").output().unwrap();
+    let output = try_cargo(package, args);
     assert!(output.status.success(), "cargo {args:?}: {output:#?}");
     output
+}
+
+/// Runs `cargo ARGS` in the folder of a package that a test has written. The package has the versions of this
+/// workspace, and a warning is an error.
+pub fn try_cargo(package: &Path, args: &[&str]) -> Output {
+    fs::copy(Path::new(ROOT).join("Cargo.lock"), package.join("Cargo.lock")).unwrap();
+    let mut cargo = cargo(package, &written());
+    cargo.args(args).arg("--quiet").env("RUSTFLAGS", "-Dwarnings").output().unwrap()
 }
 
 /// The target folder of all packages that tests write.

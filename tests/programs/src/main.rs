@@ -26,6 +26,7 @@ mod parallel;
 mod preempted;
 mod print;
 mod rights;
+mod safe;
 mod sandbox;
 mod sched;
 mod serve;
@@ -79,6 +80,7 @@ const TOPICS: &[&[Scenario]] = &[
     syscalls::SCENARIOS,
     signals::SCENARIOS,
     sandbox::SCENARIOS,
+    safe::SCENARIOS,
     serve::SCENARIOS,
     faults::SCENARIOS,
 ];

@@ -3,18 +3,19 @@
 use crate::Scenario;
 use crate::support::{SETTLE, after, errno, error, join_all, ms, past, waiting};
 use alloc::vec::Vec;
+use core::ffi::c_void;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use netpoll::net::Error;
 use netpoll::signal::{self, SIGCHLD, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, Signal, notify};
 use netpoll::sync::{Semaphore, channel};
-use netpoll::sys::Errno;
 use netpoll::sys::process::{getpid, getuid};
 use netpoll::sys::signal::{
-    MaskHow, SIGKILL, SIGPIPE, SIGSEGV, SIGSTKFLT, SIGSTOP, SIGURG, kill, rt_sigaction, rt_sigprocmask,
-    tgkill,
+    MaskHow, SIGKILL, SIGPIPE, SIGSEGV, SIGSTKFLT, SIGSTOP, SIGURG, SaFlags, SigSet, Sigaction, Siginfo,
+    kill, rt_sigaction, rt_sigprocmask, tgkill,
 };
 use netpoll::sys::thread::gettid;
-use netpoll::sys::time::{Timespec, nanosleep};
+use netpoll::sys::time::{ClockId, Timespec, clock_gettime, nanosleep};
+use netpoll::sys::{Call, Errno};
 use netpoll::time::sleep;
 use netpoll::{blocking, println, scope, select, spawn, yield_now};
 
@@ -36,6 +37,8 @@ pub const SCENARIOS: &[Scenario] = &[
     ("signal_nobody_waits", nobody_waits),
     ("signal_masks_of_all_threads", all_threads),
     ("signals_from_outside", from_outside),
+    ("signal_handler_of_the_program_s", own_handler),
+    ("signal_handler_that_blocks_too_little", handler_that_blocks_too_little),
 ];
 
 fn rt(n: i32) -> Signal {
@@ -378,4 +381,65 @@ fn from_outside(words: &[&str]) {
         println!("{} {} {usr1}", next[0], next[1]);
     });
     core::mem::forget(signals); // a SIGUSR1 that waits with its thread would end the program
+}
+
+/// Where the handler below began and ended, and how often it has run.
+static BEGUN: AtomicU32 = AtomicU32::new(0);
+static ENDED: AtomicU32 = AtomicU32::new(0);
+static RUNS: AtomicU32 = AtomicU32::new(0);
+
+/// Takes several turns of a task, on whatever stack it is.
+unsafe extern "C" fn slow(_: i32, _: *mut Siginfo, _: *mut c_void) {
+    let now = || clock_gettime(ClockId::Monotonic).unwrap().as_nanos();
+    BEGUN.store(gettid() as u32, Ordering::Relaxed);
+    let start = now();
+    while now() < start + 30_000_000 {}
+    ENDED.store(gettid() as u32, Ordering::Relaxed);
+    RUNS.fetch_add(1, Ordering::Release);
+}
+
+fn handle(signal: Signal, flags: SaFlags, mask: SigSet) {
+    let action = Sigaction::handler(slow, netpoll::arch::rt_sigreturn, flags, mask);
+    // SAFETY: the handler makes system calls and stores.
+    unsafe { rt_sigaction(signal, Some(&action)) }.unwrap();
+}
+
+/// It neither blocks SIGURG nor has a stack of its own: the task is not preempted while it runs, for it would go on on
+/// another thread, whose mask its return would replace.
+fn own_handler(_: &[&str]) {
+    static DONE: AtomicBool = AtomicBool::new(false);
+    handle(SIGUSR1, SaFlags::empty(), SigSet::EMPTY.with(SIGSTKFLT));
+    let others: Vec<_> = (0..8)
+        .map(|_| {
+            spawn(|| {
+                while !DONE.load(Ordering::Relaxed) {
+                    assert!(!blocked(SIGUSR1));
+                    yield_now();
+                }
+            })
+        })
+        .collect();
+    for run in 0..10 {
+        // One thread has it while this one looks, or this one itself.
+        tgkill(getpid(), gettid(), Some(SIGUSR1)).unwrap();
+        while RUNS.load(Ordering::Acquire) == run {}
+        assert_eq!(BEGUN.load(Ordering::Relaxed), ENDED.load(Ordering::Relaxed), "on two threads");
+        assert!(!blocked(SIGUSR1));
+        // And its task is preempted again.
+        let seen = netpoll::runtime::metrics().preemptions;
+        while netpoll::runtime::metrics().preemptions == seen {}
+    }
+    DONE.store(true, Ordering::Relaxed);
+    join_all(others);
+}
+
+/// It would undo a change of the masks that interrupts it.
+fn handler_that_blocks_too_little(_: &[&str]) {
+    handle(SIGUSR1, SaFlags::ONSTACK, SigSet::EMPTY.with(SIGURG));
+    assert_eq!(notify(&[SIGUSR2]).map(drop), Err(Error::Os(Call::Signalfd4, Errno::EBUSY)));
+    handle(SIGUSR1, SaFlags::ONSTACK, SigSet::EMPTY.with(SIGURG).with(SIGSTKFLT));
+    notify(&[SIGUSR2]).unwrap();
+    handle(SIGUSR1, SaFlags::ONSTACK, SigSet::EMPTY);
+    signal::reset(SIGUSR1).unwrap();
+    notify(&[SIGUSR2]).unwrap();
 }
