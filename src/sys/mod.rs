@@ -103,3 +103,19 @@ unsafe fn written(buf: &mut [core::mem::MaybeUninit<u8>], n: usize) -> &mut [u8]
     // results must not lead anybody out of the slice.
     unsafe { core::slice::from_raw_parts_mut(buf.as_mut_ptr().cast(), n.min(buf.len())) }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::written;
+    use core::mem::MaybeUninit;
+
+    /// By a tracer, or a filter of system calls, that makes up results.
+    #[test]
+    fn a_count_that_is_too_large_leads_nowhere() {
+        let mut buf = [MaybeUninit::new(7u8); 4];
+        for (n, seen) in [(0, 0), (3, 3), (4, 4), (5, 4), (usize::MAX, 4)] {
+            // SAFETY: all of the buffer holds something.
+            assert_eq!(unsafe { written(&mut buf, n) }, &[7; 4][..seen]);
+        }
+    }
+}

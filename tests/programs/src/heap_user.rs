@@ -7,6 +7,7 @@ extern crate alloc;
 use alloc::vec::Vec;
 use core::alloc::{GlobalAlloc, Layout};
 use core::hint::black_box;
+use core::ptr::null_mut;
 
 #[global_allocator]
 static HEAP: netpoll::rt::Heap = netpoll::rt::Heap::new();
@@ -22,6 +23,7 @@ fn main(env: netpoll::rt::Env) -> i32 {
     let resized: usize = tasks.into_iter().map(|task| task.join()).sum();
     alignments();
     given_back();
+    given_back_with_no_mapping_left();
     netpoll::println!("{}", resized > rounds);
     0
 }
@@ -97,6 +99,36 @@ fn given_back() {
     assert!(resident() >= before + (60 << 8));
     drop(large);
     assert!(resident() < before + (8 << 8));
+}
+
+/// Nor if the kernel refuses to unmap it: that makes two mappings of one, which is one more than a process may have.
+fn given_back_with_no_mapping_left() {
+    use netpoll::sys::mm::{MapFlags, Prot, mmap, mprotect, munmap};
+    const PAGE: usize = 4096;
+    const LEN: usize = 16 << 20;
+    /// Twice as many mappings as any system allows by default.
+    const PAGES: usize = 4 << 20;
+    let layout = Layout::from_size_align(LEN, 1).unwrap();
+    // SAFETY: not of size 0; freed with the same layout.
+    let mut blocks = [(); 3].map(|()| unsafe { HEAP.alloc(layout) });
+    blocks.sort_unstable();
+    let middle = blocks[1];
+    // SAFETY: the block is ours.
+    unsafe { middle.write_bytes(1, LEN) };
+    let before = resident();
+    let flags = MapFlags::PRIVATE | MapFlags::ANONYMOUS | MapFlags::NORESERVE;
+    // SAFETY: a mapping of ours, of which nothing is used; the blocks are freed once, with their layout.
+    unsafe {
+        let pages = mmap(null_mut(), PAGES * PAGE, Prot::empty(), flags, -1, 0).unwrap();
+        let cut = |page: usize| mprotect(pages.add(page * PAGE), PAGE, Prot::READ).is_ok();
+        let cuts = (1..PAGES).step_by(2).take_while(|&page| cut(page)).count();
+        assert!(cuts > 0);
+        HEAP.dealloc(middle, layout);
+        assert!(resident() + (12 << 8) < before, "{} of {before} pages", resident());
+        munmap(pages, PAGES * PAGE).unwrap();
+        HEAP.dealloc(blocks[0], layout);
+        HEAP.dealloc(blocks[2], layout);
+    }
 }
 
 /// Pages in memory.

@@ -229,6 +229,16 @@ fn mxcsr() -> u32 {
     value
 }
 
+/// AC: an access that is not aligned is a fault (SIGBUS).
+const ALIGNMENT_CHECK: u64 = 1 << 18;
+
+fn flags() -> u64 {
+    let flags;
+    // SAFETY: the stack is as before at the end.
+    unsafe { asm!("pushfq", "pop {}", out(reg) flags) };
+    flags
+}
+
 /// One that rounds in its own way and has a full x87 stack while it computes, and others, on the same
 /// threads, that expect what the ABI says.
 fn modes(_: &[&str]) {
@@ -244,6 +254,7 @@ fn modes(_: &[&str]) {
                     asm!("fnstenv [{0}]", "fldenv [{0}]", in(reg) &mut environment, options(nostack));
                 }
                 assert_eq!(environment[2] & 0xffff, 0xffff, "the x87 stack is not empty");
+                assert_eq!(flags() & ALIGNMENT_CHECK, 0, "another task's flag");
                 yield_now();
             }
         })
@@ -280,6 +291,31 @@ fn modes(_: &[&str]) {
         });
     });
     own.join();
+    let checking = spawn(|| {
+        until_interrupted(|| {
+            let seen: u64;
+            // SAFETY: nothing but registers and aligned words is used while the flag is set, and it is as before at the end.
+            unsafe {
+                asm!(
+                    "pushfq",
+                    "or qword ptr [rsp], {flag}",
+                    "popfq",
+                    "2:",
+                    "dec {turns}",
+                    "jnz 2b",
+                    "pushfq",
+                    "mov {seen}, [rsp]",
+                    "and qword ptr [rsp], ~{flag}",
+                    "popfq",
+                    flag = const ALIGNMENT_CHECK,
+                    turns = inout(reg) 20_000u64 => _,
+                    seen = out(reg) seen,
+                );
+            }
+            assert_eq!(seen & ALIGNMENT_CHECK, ALIGNMENT_CHECK);
+        });
+    });
+    checking.join();
     DONE.store(true, Ordering::Relaxed);
     join_all(others);
 }
