@@ -23,11 +23,27 @@ pub(crate) fn runtime() -> bool {
     RUNTIME.load(Ordering::Relaxed)
 }
 
+/// Some task has locked a [`RawLock`](crate::lock::RawLock). A program that names none is linked without what looks at
+/// the second count.
+#[cfg(feature = "rt")]
+static HELD: AtomicBool = AtomicBool::new(false);
+
+/// Whether a task may hold such a lock.
+#[cfg(feature = "rt")]
+#[inline(always)]
+pub(crate) fn any_held() -> bool {
+    HELD.load(Ordering::Relaxed)
+}
+
 /// The running task has locked a [`RawLock`](crate::lock::RawLock).
 #[cfg(feature = "rt")]
 #[inline]
 pub(crate) fn hold() {
     if RUNTIME.load(Ordering::Relaxed) {
+        // Relaxed: what this task does next on this thread sees it, and nothing else needs to.
+        if !any_held() {
+            HELD.store(true, Ordering::Relaxed);
+        }
         // SAFETY: all threads of the runtime have an M at their thread pointer, with this count at 16.
         unsafe { crate::arch::thread_held_inc() };
     }

@@ -251,15 +251,20 @@ impl M {
 
     /// Whether the task is inside the runtime, or holds a lock of the program.
     pub fn locked(&self) -> bool {
-        self.locks.load(Ordering::Relaxed) != 0 || self.held.load(Ordering::Relaxed) != 0
+        self.locks.load(Ordering::Relaxed) != 0 || self.holds_a_lock()
+    }
+
+    #[inline(always)]
+    fn holds_a_lock(&self) -> bool {
+        preempt::any_held() && self.held.load(Ordering::Relaxed) != 0
     }
 
     /// The task is about to leave this thread, or to let its P go: not with a [`RawLock`](rt::RawLock), which other threads
     /// may be waiting for and whose count stays here.
     #[inline]
     pub fn assert_no_lock(&self) {
-        if self.held.load(Ordering::Relaxed) != 0 {
-            holds_a_lock(self);
+        if self.holds_a_lock() {
+            report_lock(self);
         }
     }
 
@@ -271,7 +276,7 @@ impl M {
 
 #[cold]
 #[inline(never)]
-fn holds_a_lock(m: &M) -> ! {
+fn report_lock(m: &M) -> ! {
     let task = m.curg.get().map_or(0, |g| g.id());
     let mut line = rt::Line::urgent();
     let _ = line
