@@ -2,8 +2,8 @@
 
 use crate::Scenario;
 use crate::support::{
-    LOTS, SETTLE, after, descriptors, errno, fill, limit, ms, pair, past, pattern, receive_pattern,
-    send_pattern, waiting,
+    LOTS, SETTLE, after, descriptors, errno, fill, limit, ms, narrow_pair, pair, past, pattern,
+    receive_pattern, send_pattern, waiting,
 };
 use crate::unix::Path;
 use alloc::vec::Vec;
@@ -165,7 +165,7 @@ fn deadlines(_: &[&str]) {
     drop(pair());
     let before = descriptors();
     {
-        let ((a, b), (c, d)) = (pair(), pair());
+        let ((a, b), (c, d)) = (pair(), narrow_pair());
         a.write_all(b"some").unwrap();
         b.set_read_deadline(Some(after(ms(20)))).unwrap();
         assert_eq!(copy_counted(&b, &c, drop), Err(CopyError::Read(Error::TimedOut)));
@@ -193,7 +193,7 @@ fn deadlines(_: &[&str]) {
 
 fn closes(_: &[&str]) {
     for which in 0..2 {
-        let ((a, b), (c, d)) = (pair(), pair());
+        let ((a, b), (c, d)) = (pair(), narrow_pair());
         let other = [b.try_clone().unwrap(), c.try_clone().unwrap()];
         if which == 1 {
             fill(&c);
