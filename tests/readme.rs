@@ -14,7 +14,7 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const README: &str = include_str!("../README.md");
 
 /// How long a program that was started may take for anything.
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// The blocks by their files: `<!-- package/path -->`, then the fence.
 fn blocks() -> BTreeMap<&'static str, String> {
