@@ -193,23 +193,39 @@ fn nested(_: &[&str]) {
 }
 
 /// No call lasts, and yet whenever the monitor looks the task is in one: without a rule for that, it takes
-/// seconds until a look finds it elsewhere.
+/// seconds until a look finds it elsewhere, as a rule. With it, half of the times are short, if not in the first round
+/// on a machine that has more to do than this.
 fn no_hog(words: &[&str]) {
     static RAN: AtomicBool = AtomicBool::new(false);
     let threads: usize = words[0].parse().unwrap();
     let always_in_calls = || {
         let start = Instant::now();
         while !RAN.load(Ordering::SeqCst) {
-            assert!(start.elapsed() < ms(500), "nobody else ran");
+            assert!(start.elapsed() < PATIENCE, "nobody else ran");
             let until = Instant::now() + Duration::from_micros(15);
             syscall(|| while Instant::now() < until {});
         }
     };
-    let tasks: Vec<_> = (0..threads).map(|_| spawn(always_in_calls)).collect();
-    sleep(SETTLE);
-    drop(spawn(|| RAN.store(true, Ordering::SeqCst)));
-    always_in_calls();
-    join_all(tasks);
+    let wait = || {
+        RAN.store(false, Ordering::SeqCst);
+        let tasks: Vec<_> = (0..threads).map(|_| spawn(always_in_calls)).collect();
+        sleep(SETTLE);
+        let start = Instant::now();
+        drop(spawn(|| RAN.store(true, Ordering::SeqCst)));
+        always_in_calls();
+        let took = start.elapsed();
+        join_all(tasks);
+        took
+    };
+    let start = Instant::now();
+    loop {
+        let mut waits: Vec<Duration> = (0..9).map(|_| wait()).collect();
+        waits.sort_unstable();
+        if waits[4] < ms(200) {
+            return;
+        }
+        assert!(start.elapsed() < PATIENCE, "{waits:?}");
+    }
 }
 
 /// No descriptor, no timer: two tasks are reason enough for the monitor.
