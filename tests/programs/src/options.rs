@@ -273,10 +273,18 @@ fn each_write(_: &[&str]) {
     near.set_write_timeout(Some(ms(20))).unwrap();
     assert_eq!((near.write_timeout(), near.read_timeout()), (Ok(Some(ms(20))), Ok(None)));
     let mut left = fill(&near);
-    for _ in 0..2 {
+    let mut timeouts = 0;
+    while timeouts < 2 {
         let start = Instant::now();
-        assert_eq!(near.write(&LOTS), Err(Error::TimedOut));
-        assert!(start.elapsed() >= ms(20));
+        match near.write(&LOTS) {
+            Ok(n) => left += n, // a probe of the full window has made some room
+            Err(e) => {
+                assert_eq!(e, Error::TimedOut);
+                assert!(start.elapsed() >= ms(20));
+                timeouts += 1;
+            }
+        }
+        assert!(left < LOTS.len());
     }
     let mut buf = [0; 8192];
     while left > 0 {
