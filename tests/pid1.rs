@@ -72,7 +72,7 @@ fn httpd_is_process_1_of_a_machine_of_its_own() {
 /// Boots with more kernel `parameters`; the machine must say what it is to say, and switch itself off.
 fn boot(kernel: &Path, initrd: &Path, parameters: &str) {
     let output = Command::new("timeout")
-        .args(["120", QEMU, "-M", "pc,accel=tcg", "-cpu", "max", "-m", "256", "-smp", "2", "-nodefaults"])
+        .args(["600", QEMU, "-M", "pc,accel=tcg", "-cpu", "max", "-m", "256", "-smp", "2", "-nodefaults"])
         .args(["-no-reboot", "-nographic", "-serial", "stdio", "-append"])
         .arg(format!("console=ttyS0 quiet panic=-1 {parameters}"))
         .arg("-kernel")

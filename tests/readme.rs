@@ -17,7 +17,7 @@ use std::{fs, thread};
 const README: &str = include_str!("../README.md");
 
 /// How long a program that was started may take for anything.
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// The blocks by their files: `<!-- package/path -->`, then the fence.
 fn blocks() -> BTreeMap<&'static str, String> {

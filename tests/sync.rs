@@ -11,8 +11,8 @@ use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// A scenario that takes this long hangs. The slowest takes a few seconds.
-const LIMIT: Duration = Duration::from_secs(60);
+/// A scenario that takes this long hangs, on the slowest machine. The slowest takes a few seconds on an idle one.
+const LIMIT: Duration = Duration::from_secs(150);
 
 const THREADS: [&str; 3] = ["1", "2", "8"];
 

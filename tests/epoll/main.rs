@@ -24,7 +24,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// [`PATIENCE`] for a wait: that it ends by itself is a failure.
 const PATIENT: i64 = PATIENCE.as_nanos() as i64;

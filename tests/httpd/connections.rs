@@ -8,9 +8,9 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::server::{Client, Server, folder, get, limit_descriptors};
+use crate::server::{Client, LONG, Server, folder, get, limit_descriptors};
 
-/// A root with a small file `a` and a `large` one, of 8 MiB: more than two sockets hold.
+/// A root with a small file `a` and a `large` one, of 8 MiB: more than the server's socket and a narrow client's hold.
 fn root(test: &str) -> PathBuf {
     let root = folder(test);
     fs::write(root.join("a"), "content").unwrap();
@@ -40,7 +40,7 @@ fn reset(stream: &TcpStream) {
 
 /// Waits until `condition` holds.
 pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(30);
+    let end = Instant::now() + LONG;
     while !condition() {
         assert!(Instant::now() < end, "{what}: waited too long");
         thread::sleep(Duration::from_millis(10));
@@ -214,25 +214,23 @@ fn a_slow_head_is_cut_off() {
     let started = Instant::now();
     // A byte now and then does not help.
     let client = server.connect();
-    let mut sent = 0;
-    while client.stream().write_all(b"G").is_ok() && started.elapsed() < Duration::from_secs(20) {
-        sent += 1;
+    while client.stream().write_all(b"G").is_ok() {
+        assert!(started.elapsed() < LONG, "it is not cut off");
         thread::sleep(Duration::from_millis(200));
     }
-    assert!((3..30).contains(&sent), "{sent} bytes in {:?}", started.elapsed());
+    assert!(started.elapsed() >= Duration::from_secs(1), "in {:?}", started.elapsed());
 }
 
 #[test]
 fn a_head_that_stops_is_answered_408() {
     let server = Server::start_with(&root("stopped"), &["--timeout", "1"], |_| {});
     let mut client = server.connect();
+    let started = Instant::now();
     client.send(get("/a"));
     client.response();
-    let started = Instant::now();
     client.send("GET /a HT");
     assert_eq!(client.response().status, 408);
-    let waited = started.elapsed();
-    assert!((800..1800).contains(&waited.as_millis()), "{waited:?}");
+    assert!(started.elapsed() >= Duration::from_secs(1), "{:?}", started.elapsed());
     client.end();
     assert!(client.is_at_end());
 }
@@ -247,10 +245,10 @@ fn idle_connections_are_closed_without_a_word() {
     used.response();
     assert!(fresh.is_at_end());
     let waited = started.elapsed();
-    assert!((800..1800).contains(&waited.as_millis()), "never a request: {waited:?}");
+    assert!(waited >= Duration::from_secs(1), "never a request: {waited:?}");
     assert!(used.is_at_end());
     let waited = started.elapsed();
-    assert!((1600..2800).contains(&waited.as_millis()), "between requests: {waited:?}");
+    assert!(waited >= Duration::from_secs(2), "between requests: {waited:?}");
 }
 
 #[test]
@@ -259,12 +257,12 @@ fn a_client_that_never_reads_is_cut_off() {
     let before = server.descriptors();
     // One is owed large answers; the other asks for small ones until nothing moves any more, and is then
     // reset under way.
-    let mut first = server.connect();
+    let mut first = server.connect_narrow();
     first.send(get("/large").repeat(20));
-    let second = server.connect();
+    let second = server.connect_narrow();
     let started = Instant::now();
     while second.stream().write_all(get("/none").repeat(1000).as_bytes()).is_ok() {
-        assert!(started.elapsed() < Duration::from_secs(30));
+        assert!(started.elapsed() < LONG);
     }
     eventually("connections of clients that never read", || server.descriptors() == before);
     assert_serves(&server);
@@ -273,15 +271,15 @@ fn a_client_that_never_reads_is_cut_off() {
 #[test]
 fn a_slow_reader_gets_all() {
     // More time for the whole than the server has patience for none of it.
-    let server = Server::start_with(&root("slow-reader"), &["--timeout", "1"], |_| {});
-    let mut client = server.connect();
+    let server = Server::start_with(&root("slow-reader"), &["--timeout", "3"], |_| {});
+    let mut client = server.connect_narrow();
     client.send(get("/large"));
     let mut buffer = vec![0; 1 << 20];
     let mut total = 0;
     let head = client.head();
     assert_eq!(head.header("Content-Length"), Some("8388608"));
     for _ in 0..8 {
-        thread::sleep(Duration::from_millis(400));
+        thread::sleep(Duration::from_millis(500));
         client.read_exact(&mut buffer);
         total += buffer.len();
     }
@@ -293,21 +291,22 @@ fn a_slow_reader_gets_all() {
 fn a_file_cut_short_while_it_is_sent_ends_the_connection() {
     let root = root("truncated");
     let server = Server::start(&root);
-    let mut client = server.connect();
+    let mut client = server.connect_narrow();
     client.send(get("/large"));
     assert_eq!(client.head().header("Content-Length"), Some("8388608"));
-    thread::sleep(Duration::from_millis(100)); // the sockets are full by now
+    // They hold less than the file, full or not.
     fs::File::options().write(true).open(root.join("large")).unwrap().set_len(1 << 20).unwrap();
     let rest = client.rest();
     assert!(rest.len() < 8 << 20, "{}", rest.len());
     assert_serves(&server);
 }
 
+/// Fewer where there are not as many descriptors.
 #[test]
 fn a_thousand_clients_at_once() {
-    limit_descriptors(None).unwrap();
+    let count = (limit_descriptors(None).unwrap() as usize - 100).min(1000);
     let mut server = Server::start(&root("thousand"));
-    let mut clients: Vec<Client> = (0..1000).map(|_| server.connect()).collect();
+    let mut clients: Vec<Client> = (0..count).map(|_| server.connect()).collect();
     for round in 0..3 {
         for client in &mut clients {
             client.send(get("/a"));
@@ -316,7 +315,7 @@ fn a_thousand_clients_at_once() {
             assert_eq!(client.response().text(), "content", "client {i}, round {round}");
         }
     }
-    assert!(server.descriptors() >= 1000);
+    assert!(server.descriptors() >= count);
     drop(clients);
     eventually("descriptors of a thousand clients", || server.descriptors() < 20);
     assert!(server.is_running());
@@ -325,7 +324,10 @@ fn a_thousand_clients_at_once() {
 #[test]
 fn a_busy_connection_does_not_keep_others_waiting() {
     const REQUESTS: usize = 1000;
-    let mut server = Server::start_with(&root("fair"), &["--log"], |_| {});
+    // One thread: another might have the event of `other` in hand, and be kept from its CPU by the machine's load.
+    let mut server = Server::start_with(&root("fair"), &["--log"], |command| {
+        command.env("NETPOLL_THREADS", "1");
+    });
     let (mut busy, mut other) = (server.connect(), server.connect());
     for client in [&mut busy, &mut other] {
         client.send(get("/a"));
@@ -333,13 +335,17 @@ fn a_busy_connection_does_not_keep_others_waiting() {
     }
     // All of it is there when the server goes on, the busy one's first.
     server.signal(libc::SIGSTOP);
-    busy.send(get("/a").repeat(REQUESTS));
+    let mut sender = busy.stream().try_clone().unwrap();
+    // By a thread, because a socket of the host may hold less than that.
+    let requests = thread::spawn(move || sender.write_all(get("/a").repeat(REQUESTS).as_bytes()).unwrap());
+    eventually("the first requests", || server.unread(&busy) > 1000);
     other.send(get("/none"));
     server.signal(libc::SIGCONT);
     assert_eq!(other.response().status, 404);
     for _ in 0..REQUESTS {
         assert_eq!(busy.response().text(), "content");
     }
+    requests.join().unwrap();
     let log = server.end_and_read_log();
     let turn = log.lines().position(|line| line.contains("/none")).unwrap();
     assert!(turn < REQUESTS / 2, "{turn} others were first");

@@ -3,11 +3,12 @@
 use std::ffi::OsStr;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::fd::FromRawFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use std::{fs, thread};
 
 /// Nothing here takes so long, even on a loaded machine.
@@ -58,6 +59,70 @@ impl Server {
 
     pub fn connect(&self) -> Client {
         Client::new(TcpStream::connect(self.addr).unwrap())
+    }
+
+    /// A client with a small receive buffer of fixed size: what it does not read stays with the server, whatever the
+    /// host's settings are, but for what the server's own send buffer holds: 4 MiB, as a rule.
+    pub fn connect_narrow(&self) -> Client {
+        let buffer = 64i32 << 10;
+        let SocketAddr::V4(addr) = self.addr else { panic!("{}", self.addr) };
+        let addr = libc::sockaddr_in {
+            sin_family: libc::AF_INET as u16,
+            sin_port: addr.port().to_be(),
+            sin_addr: libc::in_addr { s_addr: addr.ip().to_bits().to_be() },
+            sin_zero: [0; 8],
+        };
+        let (size, len) = (size_of::<i32>() as u32, size_of_val(&addr) as u32);
+        // SAFETY: the calls read an `int` and an address; the descriptor is new.
+        let stream = unsafe {
+            let fd = libc::socket(libc::AF_INET, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0);
+            assert!(fd >= 0, "{}", io::Error::last_os_error());
+            let stream = TcpStream::from_raw_fd(fd);
+            let set =
+                libc::setsockopt(fd, libc::SOL_SOCKET, libc::SO_RCVBUF, (&raw const buffer).cast(), size);
+            assert_eq!(set, 0, "{}", io::Error::last_os_error());
+            let connected = libc::connect(fd, (&raw const addr).cast(), len);
+            assert_eq!(connected, 0, "{}", io::Error::last_os_error());
+            stream
+        };
+        Client::new(stream)
+    }
+
+    /// How many bytes of what `client` has sent are in the server's socket.
+    pub fn unread(&self, client: &Client) -> u64 {
+        let port = client.stream().local_addr().unwrap().port();
+        let (here, there) = (format!(":{:04X}", self.addr.port()), format!(":{port:04X}"));
+        // proc_net_tcp(5): the addresses in hexadecimal, the state, and the lengths of the queues.
+        let table = fs::read_to_string("/proc/self/net/tcp").unwrap();
+        let line = table.lines().find_map(|line| {
+            let fields: Vec<_> = line.split_whitespace().collect();
+            (fields[1].ends_with(&here) && fields[2].ends_with(&there)).then_some(fields)
+        });
+        let line = line.expect("a connection with the server");
+        let (_, unread) = line[4].split_once(':').unwrap();
+        u64::from_str_radix(unread, 16).unwrap()
+    }
+
+    /// Waits until the server has read all that `client` has sent.
+    pub fn await_read(&self, client: &Client) {
+        let end = Instant::now() + LONG;
+        while self.unread(client) != 0 {
+            assert!(Instant::now() < end, "the server does not read");
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// Waits until the server uses next to no CPU time, a tick in `time`. Right after it has had something to do, or on a
+    /// loaded machine, that may take a while; if it spins it does not come.
+    pub fn await_rest(&self, time: Duration) {
+        let mut used = 0;
+        let rests = (0..20).any(|_| {
+            let before = self.cpu_ticks();
+            thread::sleep(time);
+            used = self.cpu_ticks() - before;
+            used <= 1
+        });
+        assert!(rests, "{used} ticks of 10 ms in {time:?} of waiting");
     }
 
     /// One request on a connection of its own: for a path, with the headers of a sane client.
@@ -247,8 +312,8 @@ pub fn in_child(command: &mut Command, prepare: fn() -> io::Result<()>) {
 }
 
 /// Sets how many descriptors this process, or the child it is called in, may have: `None` for all that it
-/// is allowed to allow itself.
-pub fn limit_descriptors(limit: Option<u64>) -> io::Result<()> {
+/// is allowed to allow itself. Returns how many those are.
+pub fn limit_descriptors(limit: Option<u64>) -> io::Result<u64> {
     let mut now = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: getrlimit(2) fills `now`, setrlimit(2) reads it.
     let result = unsafe {
@@ -256,5 +321,5 @@ pub fn limit_descriptors(limit: Option<u64>) -> io::Result<()> {
         now.rlim_cur = limit.unwrap_or(now.rlim_max);
         libc::setrlimit(libc::RLIMIT_NOFILE, &now)
     };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    if result == 0 { Ok(now.rlim_cur) } else { Err(io::Error::last_os_error()) }
 }

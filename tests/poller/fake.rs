@@ -172,7 +172,7 @@ impl Fake {
 }
 
 /// How long a test waits for another thread before it fails.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 impl State {
     fn fault(&mut self, fault: Fault) -> Result<(), Errno> {

@@ -1,5 +1,5 @@
 //! The poller on the running kernel, with `epoll_pwait2` and without it, for real pipes and sockets.
-//! What is asserted of time: nothing is early; "late" is ten seconds.
+//! What is asserted of time: nothing is early; what does not come within a minute never comes.
 
 #[allow(dead_code)] // the tests over the fake kernel use the rest of it
 #[path = "../poller/sched.rs"]
@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 type Poller = Netpoll<Linux, Threads>;
 
 const MS: i64 = 1_000_000;
-const LATE: Duration = Duration::from_secs(10);
+const LATE: Duration = Duration::from_secs(60);
 
 /// Held by every test: shared, or alone by the one that counts the process's descriptors.
 static DESCRIPTORS: RwLock<()> = RwLock::new(());

@@ -11,8 +11,9 @@ use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// A scenario that takes this long hangs. The slowest takes two seconds.
-const LIMIT: Duration = Duration::from_secs(20);
+/// A scenario that takes this long hangs, on the slowest machine. The slowest takes two seconds on an idle one; what waits
+/// within a scenario gives up after a minute, and says what did not come.
+const LIMIT: Duration = Duration::from_secs(150);
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Profile {

@@ -1,6 +1,6 @@
 //! Unix sockets, UDP, options and timeouts, any descriptor; both ends tasks of one program.
 
-use crate::harness::{PROFILES, finish, run, scenario};
+use crate::harness::{PROFILES, finish, passes, run, scenario};
 use std::fs::{self, File};
 use std::io::{Read, Write, pipe};
 use std::os::fd::AsRawFd;
@@ -73,7 +73,6 @@ scenarios! {
     pipe_close_races_a_read
     pipe_close_races_a_write
     pipe_of_packets
-    pipes_parked_need_no_threads
     pipe_errors_die_with_their_pipe
     any_hopeless
 
@@ -89,6 +88,14 @@ scenarios! {
     buffered_reads
     buffered_lines
     buffered_writes
+}
+
+#[test]
+fn pipes_parked_need_no_threads() {
+    // As many as it may have with a pipe or without, and not as many as there are CPUs.
+    passes("pipes_parked_need_no_threads", |command| {
+        command.env("NETPOLL_THREADS", "4");
+    });
 }
 
 const TAIL: &[u8] = b"ok stdin_to_stdout\n";

@@ -64,13 +64,17 @@ fn an_idle_program_uses_no_cpu() {
         assert_eq!(line, "idle\n");
     }
     thread::sleep(Duration::from_secs(1));
-    let before: Vec<u64> = children.iter().map(|child| ticks(child.id())).collect();
-    thread::sleep(Duration::from_secs(2));
-    let used: Vec<u64> =
-        children.iter().zip(before).map(|(child, before)| ticks(child.id()) - before).collect();
+    // On a loaded machine it may take a while until all their threads have come to rest.
+    let mut used = Vec::new();
+    let rest = (0..20).any(|_| {
+        let before: Vec<u64> = children.iter().map(|child| ticks(child.id())).collect();
+        thread::sleep(Duration::from_secs(2));
+        used = children.iter().zip(before).map(|(child, before)| ticks(child.id()) - before).collect();
+        used.iter().all(|&ticks| ticks <= 1)
+    });
     for mut child in children {
         child.kill().unwrap();
         child.wait().unwrap();
     }
-    assert!(used.iter().all(|&ticks| ticks <= 1), "with {THREADS:?} threads, ticks in 2 s: {used:?}");
+    assert!(rest, "with {THREADS:?} threads, ticks in 2 s: {used:?}");
 }

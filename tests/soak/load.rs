@@ -19,7 +19,7 @@ const CLIENTS: u64 = 6;
 const FLOOD: usize = 90;
 
 /// No client waits longer for anything; the server has sent it away by then.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 pub enum Load {
     /// To `soak`: its ports, and what signals it gets.

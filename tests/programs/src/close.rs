@@ -2,7 +2,8 @@
 
 use crate::Scenario;
 use crate::support::{
-    LOOPBACK, LOTS, SETTLE, after, descriptors, dup, error, eventually, fill, join_all, ms, pair, waiting,
+    LOOPBACK, LOTS, PATIENCE, SETTLE, after, descriptors, dup, error, eventually, join_all, ms, narrow_pair,
+    pair, waiting,
 };
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -25,8 +26,7 @@ pub const SCENARIOS: &[Scenario] = &[
 
 fn wakes_all(_: &[&str]) {
     for _ in 0..20 {
-        let (near, _far) = pair();
-        fill(&near);
+        let (near, _far) = narrow_pair();
         let (reader, writer) = (dup(&near), dup(&near));
         let reader = waiting(move || error(reader.read(&mut [0])));
         let writer = waiting(move || error(writer.write_all(&LOTS)));
@@ -153,7 +153,7 @@ fn fifty_acceptors(_: &[&str]) {
 fn against_everything(_: &[&str]) {
     fn ends(round: u32, mut op: impl FnMut() -> Result<(), Error>) {
         let start = Instant::now();
-        while start.elapsed() < ms(10_000) {
+        while start.elapsed() < PATIENCE {
             match op() {
                 Ok(()) | Err(Error::TimedOut) => {}
                 Err(Error::Closed) => return,
@@ -163,7 +163,6 @@ fn against_everything(_: &[&str]) {
         }
         panic!("never closed");
     }
-    let start = Instant::now();
     let before = {
         pair();
         descriptors()
@@ -195,7 +194,6 @@ fn against_everything(_: &[&str]) {
         join_all(tasks);
     }
     assert_eq!(descriptors(), before);
-    assert!(start.elapsed() < ms(20_000));
 }
 
 /// golang/go 17695.

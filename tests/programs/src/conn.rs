@@ -2,7 +2,7 @@
 //! parts restated. Each scenario is run as `NAME KIND`.
 
 use crate::Scenario;
-use crate::support::{Random, SETTLE, after, join_all, ms, past, pattern, waiting};
+use crate::support::{Random, SETTLE, after, join_all, ms, narrow_pair, pair, past, pattern, waiting};
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -91,6 +91,11 @@ conn! {
 
 /// What is tried on a pair of connected ends.
 trait Trial {
+    /// The ends, where they are of TCP.
+    fn tcp(&self) -> (TcpStream, TcpStream) {
+        pair()
+    }
+
     fn run<C: Conn>(&self, c1: &Arc<C>, c2: &Arc<C>);
 }
 
@@ -105,7 +110,7 @@ fn on(words: &[&str], trial: &impl Trial) {
         }
     }
     match words {
-        ["tcp"] => run(trial, crate::support::pair()),
+        ["tcp"] => run(trial, trial.tcp()),
         ["unix"] => run(trial, UnixStream::pair().unwrap()),
         ["unix-listener"] => {
             let name = crate::unix::name("conn");
@@ -311,6 +316,10 @@ impl Trial for PastTimeout {
 /// A deadline that is set now ends what waits.
 struct PresentTimeout;
 impl Trial for PresentTimeout {
+    fn tcp(&self) -> (TcpStream, TcpStream) {
+        narrow_pair()
+    }
+
     fn run<C: Conn>(&self, c1: &Arc<C>, _c2: &Arc<C>) {
         let reader = waits(c1, |c1| c1.read(&mut [0; 1024]));
         let writer = waits(c1, |c1| {
@@ -329,6 +338,10 @@ impl Trial for PresentTimeout {
 /// A deadline to come ends what waits then, and can be taken back.
 struct FutureTimeout;
 impl Trial for FutureTimeout {
+    fn tcp(&self) -> (TcpStream, TcpStream) {
+        narrow_pair()
+    }
+
     fn run<C: Conn>(&self, c1: &Arc<C>, c2: &Arc<C>) {
         let start = Instant::now();
         c1.set_deadline(Some(start + ms(100))).unwrap();
@@ -354,6 +367,10 @@ impl Trial for FutureTimeout {
 /// A close ends what waits, whatever deadlines there are.
 struct CloseTimeout;
 impl Trial for CloseTimeout {
+    fn tcp(&self) -> (TcpStream, TcpStream) {
+        narrow_pair()
+    }
+
     fn run<C: Conn>(&self, c1: &Arc<C>, c2: &Arc<C>) {
         let _ = c2;
         c1.set_deadline(Some(after(Duration::from_secs(10_000)))).unwrap();

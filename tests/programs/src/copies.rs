@@ -2,8 +2,8 @@
 
 use crate::Scenario;
 use crate::support::{
-    LOTS, SETTLE, after, close, descriptors, errno, fill, limit, ms, pair, past, pattern, receive_pattern,
-    send_pattern, waiting,
+    LOTS, SETTLE, after, close, descriptors, errno, limit, ms, narrow_pair, pair, past, pattern,
+    receive_pattern, send_pattern, waiting,
 };
 use crate::unix::Path;
 use alloc::vec::Vec;
@@ -165,7 +165,7 @@ fn deadlines(_: &[&str]) {
     drop(pair());
     let before = descriptors();
     {
-        let ((a, b), (c, d)) = (pair(), pair());
+        let ((a, b), (c, d)) = (pair(), narrow_pair());
         a.write_all(b"some").unwrap();
         b.set_read_deadline(Some(after(ms(20)))).unwrap();
         assert_eq!(copy_counted(&b, &c, drop), Err(CopyError::Read(Error::TimedOut)));
@@ -193,17 +193,21 @@ fn deadlines(_: &[&str]) {
 
 fn closes(_: &[&str]) {
     for which in 0..2 {
-        let ((a, b), (c, d)) = (pair(), pair());
+        let ((a, b), (c, d)) = (pair(), narrow_pair());
         let other = [b.try_clone().unwrap(), c.try_clone().unwrap()];
-        if which == 1 {
-            fill(&c);
-            a.write_all(b"stuck").unwrap();
-        }
+        // Nothing to copy, or more than there is room for.
+        let feeder = spawn(move || {
+            if which == 1 {
+                let _ = a.write_all(&LOTS);
+            }
+            a
+        });
         let copier = waiting(move || copy_counted(&b, &c, drop));
         other[which].close().unwrap();
         let sides: [fn(Error) -> CopyError; 2] = [CopyError::Read, CopyError::Write];
         assert_eq!(copier.join(), Err(sides[which](Error::Closed)));
-        drop((a, d));
+        drop((other, d));
+        feeder.join();
     }
 }
 

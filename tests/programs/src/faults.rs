@@ -3,7 +3,7 @@
 //! afterwards, and no descriptor, task or waiter is left.
 
 use crate::Scenario;
-use crate::support::{self, LOOPBACK, LOTS, SETTLE, after, descriptors, eventually, ms, open};
+use crate::support::{self, LOOPBACK, LOTS, PATIENCE, SETTLE, after, descriptors, eventually, ms, open};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
@@ -46,11 +46,15 @@ struct World {
     udp: (UdpSocket, UdpSocket),
 }
 
+const BUFFER: u32 = 64 << 10;
+
 impl World {
     fn new() -> World {
-        let listener = TcpListener::bind(LOOPBACK).unwrap();
+        // Neither too small for a fast transfer nor so large that `fill` does not fill them, on any host.
+        let builder = TcpBuilder::new().recv_buffer_size(BUFFER).send_buffer_size(BUFFER);
+        let listener = builder.listen(LOOPBACK).unwrap();
         let addr = listener.local_addr().unwrap();
-        let near = TcpStream::connect(addr).unwrap();
+        let near = builder.connect(addr).unwrap();
         let (far, _) = listener.accept().unwrap();
         let udp = [(); 2].map(|()| UdpSocket::bind(LOOPBACK).unwrap());
         udp[0].connect(udp[1].local_addr().unwrap()).unwrap();
@@ -150,7 +154,9 @@ impl Witness {
         }));
         let witness = Witness(near);
         witness.works();
-        sleep(SETTLE); // it waits now, and makes no call before it is written to
+        // It makes no call from then on, before it is written to.
+        eventually("the witness's wait", || metrics().waiters != 0);
+        sleep(SETTLE);
         witness
     }
 
@@ -278,7 +284,7 @@ fn breaks(world: &World) -> Result<(), Error> {
 fn fill(world: &World) -> Result<(), Error> {
     scope(|s| {
         let writer = s.spawn(|| {
-            let mut left = 8 << 20;
+            let mut left = 4 << 20;
             while left > 0 {
                 left -= match world.far.write(&LOTS) {
                     Ok(n) => left.min(n),
@@ -462,7 +468,7 @@ fn served(_: &World) -> Result<(), Error> {
     let listener = Arc::new(TcpListener::bind(LOOPBACK)?);
     let (addr, other) = (listener.local_addr()?, listener.clone());
     let server = spawn(move || {
-        Serve::new().idle_timeout(ms(5000)).run(&*other, |stream: &TcpStream| {
+        Serve::new().idle_timeout(PATIENCE).run(&*other, |stream: &TcpStream| {
             let mut buf = [0; 16];
             match stream.read(&mut buf) {
                 Ok(n @ 1..) if stream.write_all(&buf[..n]).is_ok() => Next::Idle,
@@ -472,7 +478,7 @@ fn served(_: &World) -> Result<(), Error> {
     });
     let ask = || {
         let client = TcpStream::connect(addr)?;
-        client.set_read_deadline(Some(after(ms(2000))))?;
+        client.set_read_deadline(Some(after(PATIENCE / 2)))?;
         for _ in 0..2 {
             client.write_all(b"seven b")?;
             client.read_exact(&mut [0; 7])?;

@@ -2,8 +2,8 @@
 
 use crate::Scenario;
 use crate::support::{
-    LOOPBACK, SETTLE, after, close, descriptors, errno, error, eventually, join_all, limit, ms, pair,
-    pair_on, waiting,
+    LOOPBACK, PATIENCE, SETTLE, after, close, descriptors, errno, error, eventually, join_all, limit, ms,
+    pair, pair_on, raise_descriptors, waiting,
 };
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -16,7 +16,7 @@ use netpoll::sys::process::Resource;
 use netpoll::sys::sockopt::set_socket_linger;
 use netpoll::sys::time::{ClockId, clock_gettime};
 use netpoll::sys::{Errno, fd};
-use netpoll::time::sleep;
+use netpoll::time::{Instant, sleep};
 
 pub const SCENARIOS: &[Scenario] = &[
     ("bind_errors", bind_errors),
@@ -45,15 +45,16 @@ fn bind_errors(_: &[&str]) {
     assert_eq!(descriptors(), before);
 }
 
+/// Fewer where there are not two descriptors for each.
 fn thousand(_: &[&str]) {
-    const COUNT: usize = 1000;
     drop(pair()); // makes the poller
     let before = descriptors();
+    let count = (raise_descriptors() - before - 10).min(2000) / 2;
     let listener = TcpListener::bind(LOOPBACK).unwrap();
     let addr = listener.local_addr().unwrap();
     let server = spawn(move || {
         let mut tasks = Vec::new();
-        for stream in listener.incoming().take(COUNT) {
+        for stream in listener.incoming().take(count) {
             let stream = stream.unwrap();
             tasks.push(spawn(move || {
                 let mut buf = [0; 64];
@@ -65,12 +66,12 @@ fn thousand(_: &[&str]) {
         join_all(tasks).len()
     });
     static OPEN: AtomicU32 = AtomicU32::new(0);
-    let clients: Vec<_> = (0..COUNT as u32)
+    let clients: Vec<_> = (0..count as u32)
         .map(|me| {
             spawn(move || {
                 let stream = TcpStream::connect(addr).unwrap();
                 OPEN.fetch_add(1, Ordering::SeqCst);
-                eventually("the others", || OPEN.load(Ordering::SeqCst) == COUNT as u32);
+                eventually("the others", || OPEN.load(Ordering::SeqCst) == count as u32);
                 for round in 0..3 {
                     let message = (me * 7 + round).to_ne_bytes();
                     stream.write_all(&message).unwrap();
@@ -82,7 +83,7 @@ fn thousand(_: &[&str]) {
         })
         .collect();
     join_all(clients);
-    assert_eq!(server.join(), COUNT);
+    assert_eq!(server.join(), count);
     assert_eq!(descriptors(), before);
 }
 
@@ -103,7 +104,7 @@ fn reuse(_: &[&str]) {
         }
         if round % 64 == 0 {
             // A deadline that is armed, and a task that waits, when the slot goes.
-            far.set_deadline(Some(after(ms(10_000)))).unwrap();
+            far.set_deadline(Some(after(2 * PATIENCE))).unwrap();
             let other = far.try_clone().unwrap();
             let reader = spawn(move || other.read(&mut [0; 4]));
             netpoll::yield_now();
@@ -144,7 +145,7 @@ fn many_acceptors(_: &[&str]) {
 }
 
 fn cpu_time() -> core::time::Duration {
-    clock_gettime(ClockId::ThreadCputime).unwrap().as_duration()
+    clock_gettime(ClockId::ProcessCputime).unwrap().as_duration()
 }
 
 /// Takes every descriptor that is left, and gives back `but`.
@@ -165,9 +166,9 @@ fn out_of_descriptors(_: &[&str]) {
     let client = TcpStream::connect(addr).unwrap();
     assert_eq!(error(TcpStream::connect(addr)), Error::Os(Call::Socket, Errno::EMFILE));
     let server = waiting(move || listener.accept().map(|(stream, _)| (stream, listener)));
-    let before = cpu_time();
+    let (before, start) = (cpu_time(), Instant::now());
     sleep(ms(200));
-    assert!(cpu_time() - before < ms(50), "it spins");
+    assert!(cpu_time() - before < start.elapsed() / 4, "it spins");
     taken.iter().for_each(|&fd| close(fd).unwrap());
     let (stream, listener) = server.join().unwrap();
     stream.write_all(b"late").unwrap();

@@ -1,7 +1,7 @@
 //! Names of hosts. Servers, files and the clock are the tests' (`tests/runtime/names`).
 
 use crate::Scenario;
-use crate::support::{after, descriptors, error, join_all, limit, ms};
+use crate::support::{PATIENCE, after, descriptors, error, join_all, limit, ms};
 use alloc::ffi::CString;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
@@ -136,7 +136,7 @@ fn system_names(words: &[&str]) {
     same(TcpStream::connect(&*text).unwrap());
     same(TcpStream::connect(&*c_text).unwrap());
     same(TcpStream::connect((host, port)).unwrap());
-    let builder = TcpBuilder::new().nodelay(true).deadline(after(ms(5000)));
+    let builder = TcpBuilder::new().nodelay(true).deadline(after(PATIENCE));
     let stream = builder.connect(&*text).unwrap();
     assert!(stream.nodelay().unwrap());
     same(stream);

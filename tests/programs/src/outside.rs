@@ -1,8 +1,9 @@
 //! Calls that block their thread, and what the program tells of its tasks.
 
 use crate::Scenario;
-use crate::support::{LOOPBACK, SETTLE, after, eventually, join_all, limit, ms};
+use crate::support::{LOOPBACK, PATIENCE, SETTLE, after, join_all, limit, ms};
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::time::Duration;
 use netpoll::io::pipe;
 use netpoll::net::{Error, TcpListener};
 use netpoll::sync::Semaphore;
@@ -10,7 +11,7 @@ use netpoll::sys::process::{Resource, getpid};
 use netpoll::sys::signal::{SIGQUIT, kill};
 use netpoll::sys::time::{Timespec, nanosleep};
 use netpoll::time::{Instant, sleep};
-use netpoll::{blocking, runtime, spawn, syscall};
+use netpoll::{blocking, runtime, spawn, syscall, yield_now};
 
 pub const SCENARIOS: &[Scenario] = &[
     ("others_run_when_a_thread_is_to_be_had_again", threads_refused),
@@ -22,16 +23,29 @@ pub const SCENARIOS: &[Scenario] = &[
     ("quit", |_| tell(quit)),
 ];
 
-fn block_thread(millis: i64) {
-    blocking(|| nanosleep(&Timespec::from_nanos(millis * 1_000_000), None).unwrap());
+/// Sleeps with the thread, without a call of the runtime.
+fn pause(nanos: i64) {
+    let _ = nanosleep(&Timespec::from_nanos(nanos), None);
 }
 
-/// One after the other they would take two seconds.
+/// No call ends before all ten are in theirs, four times.
 fn side_by_side(_: &[&str]) {
-    let start = Instant::now();
-    join_all((0..10).map(|_| spawn(|| (0..4).for_each(|_| block_thread(50)))));
-    let took = start.elapsed();
-    assert!(ms(200) <= took && took < ms(1500), "{took:?}");
+    const TASKS: u32 = 10;
+    static CALLS: AtomicU32 = AtomicU32::new(0);
+    join_all((0..TASKS).map(|_| {
+        spawn(|| {
+            for round in 1..=4 {
+                blocking(|| {
+                    CALLS.fetch_add(1, Ordering::SeqCst);
+                    let start = Instant::now();
+                    while CALLS.load(Ordering::SeqCst) < round * TASKS {
+                        assert!(start.elapsed() < PATIENCE, "{} calls", CALLS.load(Ordering::SeqCst));
+                        pause(1_000_000);
+                    }
+                });
+            }
+        })
+    }));
 }
 
 /// With one thread for tasks, too: the call ends only when somebody else has run.
@@ -44,8 +58,8 @@ fn others_run(_: &[&str]) {
     let start = Instant::now();
     blocking(|| {
         while !RAN.load(Ordering::SeqCst) {
-            assert!(start.elapsed() < ms(10_000), "nobody ran");
-            let _ = nanosleep(&Timespec::from_nanos(100_000), None);
+            assert!(start.elapsed() < PATIENCE, "nobody ran");
+            pause(100_000);
         }
     });
     other.join();
@@ -61,11 +75,11 @@ fn threads_refused(_: &[&str]) {
     });
     let (start, old) = (Instant::now(), limit(Resource::As, 4096));
     blocking(|| {
-        nanosleep(&Timespec::from_nanos(200_000_000), None).unwrap();
+        pause(200_000_000);
         limit(Resource::As, old);
         while !RAN.load(Ordering::SeqCst) {
-            assert!(start.elapsed() < ms(10_000), "nobody ran");
-            let _ = nanosleep(&Timespec::from_nanos(100_000), None);
+            assert!(start.elapsed() < PATIENCE, "nobody ran");
+            pause(100_000);
         }
     });
     other.join();
@@ -88,7 +102,7 @@ fn uses_the_runtime(_: &[&str]) {
 /// All other threads sleep, and none is in the poller.
 fn parks_alone(_: &[&str]) {
     let parks = || {
-        nanosleep(&Timespec::from_nanos(50_000_000), None).unwrap();
+        pause(50_000_000);
         sleep(ms(1));
         let (reader, _writer) = pipe().unwrap();
         reader.set_read_deadline(Some(after(ms(1)))).unwrap();
@@ -102,25 +116,40 @@ fn parks_alone(_: &[&str]) {
 fn quit() {
     kill(getpid(), Some(SIGQUIT)).unwrap();
     let start = Instant::now();
-    while start.elapsed() < ms(10_000) {
+    while start.elapsed() < PATIENCE {
         core::hint::spin_loop();
     }
 }
 
 /// Tasks of several kinds, each at its place, and then the telling.
 fn tell(how: impl FnOnce()) {
+    const LONG: Duration = Duration::from_secs(3600);
     static NEVER: Semaphore = Semaphore::new(0);
+    static CALLS: AtomicU32 = AtomicU32::new(0);
+    let stays = || {
+        CALLS.fetch_add(1, Ordering::SeqCst);
+        pause(LONG.as_nanos() as i64);
+    };
+    let before = runtime::metrics().parks;
     let listener = TcpListener::bind(LOOPBACK).unwrap();
     drop(spawn(move || listener.accept().map(drop)));
-    drop(spawn(|| sleep(ms(100_000))));
+    drop(spawn(|| sleep(LONG)));
     drop(spawn(|| NEVER.acquire(1)));
-    drop(spawn(|| block_thread(100_000)));
-    drop(spawn(|| syscall(|| nanosleep(&Timespec::from_nanos(100_000_000_000), None))));
-    // On one thread and a busy machine it takes a while until all have had their first turn, and a stack.
-    eventually("every task's place", || {
+    drop(spawn(move || blocking(stays)));
+    drop(spawn(move || syscall(stays)));
+    // On one thread and a loaded machine it takes a while until three have parked, and two are in their calls. This task
+    // yields meanwhile: a sleep would be a park, too.
+    let start = Instant::now();
+    let there = || {
         let counts = runtime::metrics();
-        (counts.tasks, counts.spawns, counts.waiters) == (6, 6, 1) && counts.stacks >= 6
-    });
+        (counts.tasks, counts.waiters) == (6, 1)
+            && counts.parks >= before + 3
+            && CALLS.load(Ordering::SeqCst) == 2
+    };
+    while !there() {
+        assert!(start.elapsed() < PATIENCE, "not every task comes to its place");
+        yield_now();
+    }
     sleep(SETTLE);
     how();
 }

@@ -2,7 +2,7 @@
 //! thousands of times: to the runtime that is as if each slice had ended.
 
 use crate::Scenario;
-use crate::support::{after, close, join_all, ms};
+use crate::support::{PATIENCE, after, close, join_all, ms};
 use alloc::vec::Vec;
 use core::arch::asm;
 use core::hint::black_box;
@@ -24,11 +24,9 @@ pub const SCENARIOS: &[Scenario] = &[
     ("panic_under_preemptions", panics),
 ];
 
-/// How often a scenario wants to be interrupted, how long it takes part at least, and how long it waits
-/// for that.
+/// How often a scenario wants to be interrupted, and how long it takes part at least.
 const PREEMPTIONS: u64 = 1000;
 const WHILE: Duration = ms(300);
-const PATIENCE: Duration = ms(10_000);
 
 /// Does `check` again and again, until the program has been interrupted often enough.
 fn until_interrupted(mut check: impl FnMut()) {

@@ -1,7 +1,7 @@
 //! Who runs when, and how a program ends.
 
 use crate::Scenario;
-use crate::support::{SETTLE, after, join_all, ms, pair};
+use crate::support::{PATIENCE, SETTLE, after, eventually, join_all, ms, pair};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -39,22 +39,21 @@ fn alternate(_: &[&str]) {
 
 fn progress(_: &[&str]) {
     static STOP: AtomicBool = AtomicBool::new(false);
-    let tasks: Vec<_> = (0..100)
-        .map(|_| {
+    static ROUNDS: [AtomicU32; 100] = [const { AtomicU32::new(0) }; 100];
+    let tasks: Vec<_> = ROUNDS
+        .iter()
+        .map(|rounds| {
             spawn(|| {
-                let mut rounds = 0u32;
                 while !STOP.load(Ordering::Relaxed) {
-                    rounds += 1;
+                    rounds.fetch_add(1, Ordering::Relaxed);
                     yield_now();
                 }
-                rounds
             })
         })
         .collect();
-    sleep(ms(50));
+    eventually("everybody's turns", || ROUNDS.iter().all(|rounds| rounds.load(Ordering::Relaxed) > 10));
     STOP.store(true, Ordering::Relaxed);
-    let rounds = join_all(tasks);
-    assert!(rounds.iter().all(|&n| n > 10), "{rounds:?}");
+    join_all(tasks);
 }
 
 /// Two tasks that wake each other, over and over: each new one is readied by the one that then waits for
@@ -102,7 +101,7 @@ fn pair_and_poller(_: &[&str]) {
     near.write_all(b"ping").unwrap();
     let start = Instant::now();
     while WOKEN.load(Ordering::SeqCst) != 2 {
-        assert!(start.elapsed() < ms(5000), "{} of 2 woken", WOKEN.load(Ordering::SeqCst));
+        assert!(start.elapsed() < PATIENCE, "{} of 2 woken", WOKEN.load(Ordering::SeqCst));
         ping_pong(100);
     }
     sleeper.join();

@@ -1,7 +1,7 @@
 //! Signals that tasks receive, ignore and give their usual effect back.
 
 use crate::Scenario;
-use crate::support::{SETTLE, after, errno, error, join_all, ms, past, waiting};
+use crate::support::{PATIENCE, SETTLE, after, errno, error, join_all, ms, past, waiting};
 use alloc::vec::Vec;
 use core::ffi::c_void;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -87,7 +87,7 @@ fn wakes(_: &[&str]) {
         }
     });
     let mut n = 0;
-    signals.set_read_timeout(Some(ms(2000))).unwrap();
+    signals.set_read_timeout(Some(PATIENCE)).unwrap();
     while n < 100 {
         match signals.recv() {
             Ok(info) => assert_eq!(info.signal, SIGUSR1),
@@ -107,7 +107,7 @@ fn selected(_: &[&str]) {
         tx.send("a message").unwrap();
         sleep(SETTLE);
         raise(SIGTERM);
-        sleep(ms(10_000)); // the channel stays open
+        sleep(2 * PATIENCE); // the channel stays open
     }));
     while got.len() < 2 {
         select! {
@@ -184,7 +184,7 @@ fn waiting_at_the_end(_: &[&str]) {
     sleep(SETTLE);
     println!("alive");
     drop(signals);
-    sleep(ms(10_000));
+    sleep(2 * PATIENCE);
 }
 
 fn ignored(_: &[&str]) {
@@ -210,7 +210,7 @@ fn reset(words: &[&str]) {
     println!("alive");
     signal::reset(signal).unwrap();
     raise(signal);
-    sleep(ms(10_000));
+    sleep(2 * PATIENCE);
 }
 
 /// Ends as SIGQUIT does when nobody is notified of it.
@@ -221,7 +221,7 @@ fn quit(_: &[&str]) {
     drop(signals);
     println!("alive");
     raise(SIGQUIT);
-    sleep(ms(10_000));
+    sleep(2 * PATIENCE);
 }
 
 fn quit_ignored(_: &[&str]) {
@@ -232,7 +232,7 @@ fn quit_ignored(_: &[&str]) {
     println!("alive");
     signal::reset(SIGQUIT).unwrap();
     raise(SIGQUIT);
-    sleep(ms(10_000));
+    sleep(2 * PATIENCE);
 }
 
 /// The parent has blocked everything: the threads can be asked all the same, and it stays so.

@@ -1,7 +1,7 @@
 //! Spawning and joining: what goes in, what comes out, and what is dropped when.
 
 use crate::Scenario;
-use crate::support::{Random, SETTLE, eventually, join_all, limit, pages};
+use crate::support::{Random, SETTLE, anonymous, eventually, join_all, limit, pages};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -116,12 +116,15 @@ fn results(_: &[&str]) {
     drop(result);
     assert_eq!(count(&joined), 1);
 
+    static MAY_RETURN: Semaphore = Semaphore::new(0);
     let (before, result) = counter();
     drop(spawn(move || {
-        sleep(SETTLE);
+        MAY_RETURN.acquire(1);
         result
     }));
+    sleep(SETTLE);
     assert_eq!(count(&before), 0);
+    MAY_RETURN.release(1);
     crate::support::eventually("the drop by the task", || count(&before) == 1);
 
     let (after, result) = counter();
@@ -154,7 +157,7 @@ fn many(_: &[&str]) {
     }
     assert_eq!(sum, 99_999 * 100_000 / 2);
     // They all ran on a few stacks.
-    assert!(pages(1) * 4096 < 4 << 20, "{} pages", pages(1));
+    assert!(anonymous() < 4 << 20, "{} bytes", anonymous());
 }
 
 fn chain(n: u32) -> u32 {

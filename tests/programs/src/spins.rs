@@ -2,7 +2,7 @@
 //! in a row (TestEndlessWrite).
 
 use crate::Scenario;
-use crate::support::{LOTS, dup, ms, pair};
+use crate::support::{LOTS, dup, ms, narrow_pair, pair};
 use core::cell::Cell;
 use netpoll::io::{OwnedFd, PollFd};
 use netpoll::net::{Shutdown, TcpStream};
@@ -80,7 +80,7 @@ fn urgent(_: &[&str]) {
 }
 
 fn reset(_: &[&str]) {
-    let (near, far) = pair();
+    let (near, far) = narrow_pair();
     let near = bare(near);
     let full = near.try_clone().unwrap();
     let writer = spawn(move || {

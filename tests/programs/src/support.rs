@@ -6,9 +6,11 @@ use core::net::SocketAddr;
 use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
 use netpoll::io::{Read, Write};
-use netpoll::net::{Error, TcpListener, TcpStream};
+use netpoll::net::{Error, TcpBuilder, TcpListener, TcpStream};
+use netpoll::runtime::metrics;
 use netpoll::sys::fs::{AT_FDCWD, OFlags, getdents64, openat};
 use netpoll::sys::process::{Resource, Rlimit, prlimit64};
+use netpoll::sys::socket::{MsgFlags, sendto};
 use netpoll::sys::{Errno, RawFd};
 use netpoll::time::{Instant, sleep};
 use netpoll::{JoinHandle, spawn};
@@ -19,11 +21,12 @@ pub const fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
 }
 
-/// Long enough for every other task to have run until it waits.
+/// Long enough, most of the time, for every other task to have run until it waits. On a loaded machine it is not: no
+/// assertion may depend on it.
 pub const SETTLE: Duration = ms(5);
 
-/// A wait that takes this long hangs.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// A wait that takes this long hangs, however loaded the machine is. The tests that run the scenarios wait for longer.
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A time from now.
 pub fn after(d: Duration) -> Instant {
@@ -57,6 +60,19 @@ pub fn pair_on(listener: &TcpListener) -> (TcpStream, TcpStream) {
     (near, far)
 }
 
+/// What `narrow_pair` asks for as the size of each buffer. Two of them, with all that the kernel adds, hold less than
+/// [`LOTS`].
+const NARROW: u32 = 4 << 10;
+
+/// A connection whose buffers are small and fixed: neither the host's settings nor automatic tuning make them larger,
+/// because both ends have theirs before they connect. A write of [`LOTS`] fills them, and blocks until the peer reads.
+pub fn narrow_pair() -> (TcpStream, TcpStream) {
+    let builder = TcpBuilder::new().recv_buffer_size(NARROW).send_buffer_size(NARROW);
+    let listener = builder.listen(LOOPBACK).unwrap();
+    let near = builder.connect(listener.local_addr().unwrap()).unwrap();
+    (near, listener.accept().unwrap().0)
+}
+
 /// Another handle.
 pub fn dup(stream: &TcpStream) -> TcpStream {
     stream.try_clone().unwrap()
@@ -70,14 +86,24 @@ pub fn unused_addr() -> SocketAddr {
 /// More than a stack holds.
 pub static LOTS: [u8; 100_000] = [b'f'; 100_000];
 
-/// Fills both the stream's send buffer and its peer's receive buffer; returns how much they took.
+/// Fills the buffers of a [`narrow_pair`] until the kernel takes nothing more, and keeps taking nothing; returns how
+/// much they took. The stream's own state is as if it had never been written to.
 pub fn fill(stream: &TcpStream) -> usize {
-    stream.set_write_deadline(Some(after(ms(30)))).unwrap();
-    let mut sent = 0;
-    while let Ok(n) = stream.write(&LOTS) {
-        sent += n;
+    // Tries in a row, and 5 ms between two of them. What was sent moves on for a while: acknowledgements are delayed by up
+    // to 40 ms, and packets by a sender that paces them.
+    const QUIET: u32 = 20;
+    let (mut sent, mut refused) = (0, 0);
+    while refused < QUIET {
+        match sendto(stream.as_raw_fd(), &LOTS, MsgFlags::NOSIGNAL, None) {
+            Ok(n) => (sent, refused) = (sent + n, 0),
+            Err(e) => {
+                assert_eq!(e, Errno::EAGAIN);
+                refused += 1;
+                sleep(ms(5));
+            }
+        }
     }
-    stream.set_write_deadline(None).unwrap();
+    assert!(sent < LOTS.len(), "the buffers are not narrow: they hold {sent} bytes");
     sent
 }
 
@@ -94,6 +120,14 @@ pub fn waiting<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> Joi
     handle
 }
 
+/// Runs `f` as a task, and returns when one more task than before waits for a descriptor.
+pub fn parked<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
+    let before = metrics().waiters;
+    let handle = spawn(f);
+    eventually("a task that waits", || metrics().waiters > before);
+    handle
+}
+
 /// Joins them all, once the last has been spawned.
 pub fn join_all<T>(handles: impl IntoIterator<Item = JoinHandle<T>>) -> Vec<T> {
     let handles: Vec<_> = handles.into_iter().collect();
@@ -105,6 +139,13 @@ pub fn limit(resource: Resource, cur: u64) -> u64 {
     let old = prlimit64(0, resource, None).unwrap();
     prlimit64(0, resource, Some(&Rlimit { cur, ..old })).unwrap();
     old.cur
+}
+
+/// Allows itself as many descriptors as it may, and returns how many.
+pub fn raise_descriptors() -> usize {
+    let most = prlimit64(0, Resource::Nofile, None).unwrap().max;
+    limit(Resource::Nofile, most);
+    usize::try_from(most).unwrap_or(usize::MAX)
 }
 
 /// How many descriptors this process has, leaving out the one that it takes to look.

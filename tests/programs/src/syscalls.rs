@@ -1,7 +1,7 @@
 //! System calls that are mostly quick: `syscall`, and what the monitor does when they are not.
 
 use crate::Scenario;
-use crate::support::{Random, SETTLE, close, join_all, ms};
+use crate::support::{PATIENCE, Random, SETTLE, close, join_all, ms};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -22,9 +22,6 @@ pub const SCENARIOS: &[Scenario] = &[
     ("a_task_always_in_calls_is_no_hog", no_hog),
     ("a_second_task_gets_its_turn", second_task),
 ];
-
-/// How long something may take that is not kept waiting.
-const PROMPT: Duration = ms(2000);
 
 fn pause(micros: i64) {
     // EINTR: the monitor may have meant the computation before.
@@ -55,7 +52,11 @@ fn keep_nobody_waiting(words: &[&str]) {
         let start = Instant::now();
         while IN_CALL.load(Ordering::SeqCst) != n {
             yield_now();
-            assert!(start.elapsed() < PROMPT, "{} of {n} came to their call", IN_CALL.load(Ordering::SeqCst));
+            assert!(
+                start.elapsed() < PATIENCE,
+                "{} of {n} came to their call",
+                IN_CALL.load(Ordering::SeqCst)
+            );
         }
         for (i, &[_, to]) in pipes.iter().enumerate() {
             write(to, &[round ^ i as u8]).unwrap();
@@ -70,8 +71,8 @@ fn keep_nobody_waiting(words: &[&str]) {
     assert!(runtime::metrics().retakes != 0);
 }
 
-/// The calls end only when somebody else has run on what their thread left: some of the times within a
-/// time that no pace but the quick one allows. (The others may be those when the machine was busy.)
+/// The calls end only when somebody else has run on what their thread left: a quarter of them within a time that no pace
+/// but the quick one allows. Where the machine has more to do than this, it may take some rounds until they do.
 fn microseconds(_: &[&str]) {
     static TURNS: AtomicU64 = AtomicU64::new(0);
     static DONE: AtomicBool = AtomicBool::new(false);
@@ -81,23 +82,28 @@ fn microseconds(_: &[&str]) {
             yield_now();
         }
     }));
-    let mut took: Vec<Duration> = (0..100)
-        .map(|_| {
-            // Twice: the first may have been made while another thread had the call before.
-            let wanted = TURNS.load(Ordering::SeqCst) + 2;
-            let start = Instant::now();
-            syscall(|| {
-                while TURNS.load(Ordering::SeqCst) < wanted {
-                    assert!(start.elapsed() < PROMPT, "nobody ran");
-                    pause(1);
-                }
-            });
-            start.elapsed()
-        })
-        .collect();
+    let call = || {
+        // Twice: the first may have been made while another thread had the call before.
+        let wanted = TURNS.load(Ordering::SeqCst) + 2;
+        let start = Instant::now();
+        syscall(|| {
+            while TURNS.load(Ordering::SeqCst) < wanted {
+                assert!(start.elapsed() < PATIENCE, "nobody ran");
+                pause(1);
+            }
+        });
+        start.elapsed()
+    };
+    let start = Instant::now();
+    loop {
+        let mut took: Vec<Duration> = (0..100).map(|_| call()).collect();
+        took.sort_unstable();
+        if took[25] < ms(3) {
+            break;
+        }
+        assert!(start.elapsed() < PATIENCE, "{took:?}");
+    }
     DONE.store(true, Ordering::SeqCst);
-    took.sort_unstable();
-    assert!(took[25] < ms(3), "{took:?}");
 }
 
 /// Calls of every length around the monitor's patience, beside work in queues, for a while.
@@ -110,7 +116,7 @@ fn race(words: &[&str]) {
         let (sum, tx) = (sum.clone(), tx.clone());
         spawn(move || {
             let (random, mut rounds) = (Random::new(i * 7919 + 1), 0u64);
-            while start.elapsed() < ms(400) {
+            while start.elapsed() < ms(400) || runtime::metrics().retakes == 0 && start.elapsed() < PATIENCE {
                 match random.below(8) {
                     0 => syscall(|| pause(random.below(60) as i64)),
                     1 => {
@@ -167,7 +173,6 @@ fn parking(_: &[&str]) {
 }
 
 fn nested(_: &[&str]) {
-    let start = Instant::now();
     join_all((0..20).map(|i| {
         spawn(move || {
             for _ in 0..20 {
@@ -185,27 +190,42 @@ fn nested(_: &[&str]) {
             }
         })
     }));
-    assert!(start.elapsed() < ms(10_000), "{:?}", start.elapsed());
 }
 
 /// No call lasts, and yet whenever the monitor looks the task is in one: without a rule for that, it takes
-/// seconds until a look finds it elsewhere.
+/// seconds until a look finds it elsewhere, as a rule. With it, half of the times are short, if not in the first round
+/// on a machine that has more to do than this.
 fn no_hog(words: &[&str]) {
     static RAN: AtomicBool = AtomicBool::new(false);
     let threads: usize = words[0].parse().unwrap();
     let always_in_calls = || {
         let start = Instant::now();
         while !RAN.load(Ordering::SeqCst) {
-            assert!(start.elapsed() < ms(500), "nobody else ran");
+            assert!(start.elapsed() < PATIENCE, "nobody else ran");
             let until = Instant::now() + Duration::from_micros(15);
             syscall(|| while Instant::now() < until {});
         }
     };
-    let tasks: Vec<_> = (0..threads).map(|_| spawn(always_in_calls)).collect();
-    sleep(SETTLE);
-    drop(spawn(|| RAN.store(true, Ordering::SeqCst)));
-    always_in_calls();
-    join_all(tasks);
+    let wait = || {
+        RAN.store(false, Ordering::SeqCst);
+        let tasks: Vec<_> = (0..threads).map(|_| spawn(always_in_calls)).collect();
+        sleep(SETTLE);
+        let start = Instant::now();
+        drop(spawn(|| RAN.store(true, Ordering::SeqCst)));
+        always_in_calls();
+        let took = start.elapsed();
+        join_all(tasks);
+        took
+    };
+    let start = Instant::now();
+    loop {
+        let mut waits: Vec<Duration> = (0..9).map(|_| wait()).collect();
+        waits.sort_unstable();
+        if waits[4] < ms(200) {
+            return;
+        }
+        assert!(start.elapsed() < PATIENCE, "{waits:?}");
+    }
 }
 
 /// No descriptor, no timer: two tasks are reason enough for the monitor.
@@ -214,6 +234,6 @@ fn second_task(_: &[&str]) {
     let start = Instant::now();
     drop(spawn(|| RAN.store(true, Ordering::SeqCst)));
     while !RAN.load(Ordering::SeqCst) {
-        assert!(start.elapsed() < PROMPT, "main is not interrupted");
+        assert!(start.elapsed() < PATIENCE, "main is not interrupted");
     }
 }

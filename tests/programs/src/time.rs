@@ -1,10 +1,11 @@
 //! Sleeping and the clock.
 
 use crate::Scenario;
-use crate::support::{Random, after, join_all, limit, ms};
+use crate::support::{PATIENCE, Random, after, eventually, join_all, limit, ms};
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
 use core::time::Duration;
+use netpoll::runtime::metrics;
 use netpoll::sys::process::Resource;
 use netpoll::sys::time::{Timespec, nanosleep};
 use netpoll::time::{Instant, Timer, sleep};
@@ -32,38 +33,44 @@ fn never_early(_: &[&str]) {
             sleep(time);
             let slept = start.elapsed();
             assert!(slept >= time, "{slept:?} instead of {time:?}");
-            slept - time
         }));
     }
-    let mut late = join_all(tasks);
-    late.sort_unstable();
-    assert!(late[50] < ms(20), "half of them are late by {:?} or more", late[50]);
+    join_all(tasks);
 }
 
 fn in_order(_: &[&str]) {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     static ORDER: [AtomicI32; 20] = [const { AtomicI32::new(-1) }; 20];
-    let start = after(ms(100)); // all asleep by then
-    let tasks: Vec<_> = (0..20)
-        .map(|i| {
-            let place = i * 7 % 20;
-            spawn(move || {
-                sleep(start + ms(5) * place as u32 - Instant::now());
-                ORDER[NEXT.fetch_add(1, Ordering::SeqCst)].store(place, Ordering::SeqCst);
+    // All are to be asleep when the first of them wakes. Where the machine was too slow for that, they try again.
+    let all_slept = |start: Instant| {
+        NEXT.store(0, Ordering::SeqCst);
+        let tasks: Vec<_> = (0..20)
+            .map(|i| {
+                let place = i * 7 % 20;
+                spawn(move || {
+                    let began = Instant::now();
+                    sleep(start + ms(5) * place as u32 - began);
+                    ORDER[NEXT.fetch_add(1, Ordering::SeqCst)].store(place, Ordering::SeqCst);
+                    began
+                })
             })
-        })
-        .collect();
-    join_all(tasks);
+            .collect();
+        join_all(tasks).into_iter().all(|began| began < start)
+    };
+    assert!(
+        (0..8).any(|doublings| all_slept(after(ms(100) * (1 << doublings)))),
+        "they come too late each time"
+    );
     let order: Vec<i32> = ORDER.iter().map(|place| place.load(Ordering::SeqCst)).collect();
     assert_eq!(order, (0..20).collect::<Vec<_>>());
 }
 
 fn no_time(_: &[&str]) {
-    let start = Instant::now();
+    let before = metrics().parks;
     for _ in 0..1000 {
         sleep(Duration::ZERO);
     }
-    assert!(start.elapsed() < ms(500));
+    assert_eq!(metrics().parks, before, "it waited");
     sleep(Duration::from_nanos(1));
 }
 
@@ -92,8 +99,8 @@ fn no_descriptors(_: &[&str]) {
         start.elapsed()
     });
     sleep(ms(15));
-    assert!((ms(15)..ms(1000)).contains(&start.elapsed()), "{:?}", start.elapsed());
-    assert!((ms(40)..ms(1000)).contains(&other.join()));
+    assert!(start.elapsed() >= ms(15));
+    assert!(other.join() >= ms(40));
     limit(Resource::Nofile, old);
     sleep(ms(2)); // and with the poller, which can be made now
     assert!(netpoll::net::TcpListener::bind(crate::support::LOOPBACK).is_ok());
@@ -102,44 +109,65 @@ fn no_descriptors(_: &[&str]) {
 /// With no memory for its timer a task still sleeps, and lets others run meanwhile.
 fn no_memory(_: &[&str]) {
     crate::heap::reserve();
+    static ASLEEP: AtomicBool = AtomicBool::new(false);
+    static DONE: AtomicBool = AtomicBool::new(false);
     static RAN: AtomicUsize = AtomicUsize::new(0);
-    let start = Instant::now();
     let other = spawn(move || {
-        while start.elapsed() < ms(20) {
-            RAN.fetch_add(1, Ordering::SeqCst);
+        while !DONE.load(Ordering::SeqCst) {
+            RAN.fetch_add(ASLEEP.load(Ordering::SeqCst).into(), Ordering::SeqCst);
             yield_now();
         }
-        start.elapsed()
     });
     let old = limit(Resource::As, 4096);
-    sleep(ms(60));
+    // On a loaded machine the other task may have no turn in so short a time.
+    let ran = (0..PATIENCE.as_millis() / 60).any(|_| {
+        let start = Instant::now();
+        ASLEEP.store(true, Ordering::SeqCst);
+        sleep(ms(60));
+        ASLEEP.store(false, Ordering::SeqCst);
+        assert!(start.elapsed() >= ms(60));
+        RAN.load(Ordering::SeqCst) > 1
+    });
     limit(Resource::As, old);
-    assert!(start.elapsed() >= ms(60));
-    assert!(RAN.load(Ordering::SeqCst) > 1, "the sleeper kept the thread for itself");
-    assert!(other.join() < ms(60));
+    DONE.store(true, Ordering::SeqCst);
+    other.join();
+    assert!(ran, "the sleeper kept the thread for itself");
 }
 
 /// On a thread without a P, while all others sleep or are in calls.
 fn no_memory_in_a_call(_: &[&str]) {
     crate::heap::reserve();
-    let pause = |time| nanosleep(&Timespec::from_nanos(time), None).unwrap();
-    let start = Instant::now();
+    static IN_CALL: AtomicBool = AtomicBool::new(false);
+    static NO_MEMORY: AtomicBool = AtomicBool::new(false);
+    static AWAKE: AtomicBool = AtomicBool::new(false);
+    let wait_for = |flag: &AtomicBool| {
+        let start = Instant::now();
+        while !flag.load(Ordering::SeqCst) {
+            assert!(start.elapsed() < PATIENCE, "it does not wake");
+            let _ = nanosleep(&Timespec::from_nanos(1_000_000), None);
+        }
+    };
     let other = spawn(move || {
         blocking(|| {
-            pause(100_000_000);
+            IN_CALL.store(true, Ordering::SeqCst);
+            wait_for(&NO_MEMORY);
+            let start = Instant::now();
             sleep(ms(1));
-            start.elapsed()
-        })
+            assert!(start.elapsed() >= ms(1));
+            AWAKE.store(true, Ordering::SeqCst);
+        });
     });
-    sleep(ms(20)); // it is in its call
+    eventually("the other's call", || IN_CALL.load(Ordering::SeqCst));
     let mut timers = Vec::with_capacity(256);
     blocking(|| {
-        timers.extend((0..256).map(|_| Timer::after(ms(60_000)))); // all that the first heap has room for
+        // All that the first heap has room for.
+        timers.extend((0..256).map(|_| Timer::after(10 * PATIENCE)));
         let old = limit(Resource::As, 4096);
-        pause(1_000_000_000);
+        NO_MEMORY.store(true, Ordering::SeqCst);
+        wait_for(&AWAKE);
         limit(Resource::As, old);
     });
-    assert!((ms(101)..ms(1000)).contains(&other.join()));
+    other.join();
 }
 
 fn instants(_: &[&str]) {

@@ -1,9 +1,10 @@
 //! `Timer` and `Ticker`.
 
 use crate::Scenario;
-use crate::support::{Random, join_all, ms};
+use crate::support::{PATIENCE, Random, join_all, ms, waiting};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use netpoll::sys::time::{Timespec, nanosleep};
 use netpoll::time::{Instant, Ticker, Timer, sleep};
@@ -20,17 +21,15 @@ pub const SCENARIOS: &[Scenario] = &[
     ("tickers_tick", tickers),
 ];
 
-const MINUTE: Duration = ms(60_000);
-
-/// How late is too late, on a busy machine.
-const LATE: Duration = ms(750);
+/// A time that does not come while a test runs.
+const NEVER: Duration = Duration::from_secs(3600);
 
 fn fire(_: &[&str]) {
     for n in [0, 1, 20] {
         let start = Instant::now();
         let timer = Timer::after(ms(n));
         timer.wait();
-        assert!(start.elapsed() >= ms(n) && start.elapsed() < ms(n) + LATE, "{:?}", start.elapsed());
+        assert!(start.elapsed() >= ms(n), "{:?}", start.elapsed());
         sleep(ms(2));
         assert!(!timer.try_wait() && !timer.stop(), "it has fired");
         assert!(!timer.reset(ms(n)), "nothing was to come");
@@ -42,11 +41,12 @@ fn fire(_: &[&str]) {
 }
 
 fn stopped(_: &[&str]) {
-    let timer = Timer::after(ms(5));
-    assert!(timer.stop() && !timer.stop());
+    // Unless the machine takes longer than that to come to the stop.
+    let timer = (0..1000).map(|_| Timer::after(ms(5))).find(Timer::stop).expect("one that has not fired");
+    assert!(!timer.stop());
     sleep(ms(20));
     assert!(!timer.try_wait());
-    assert!(!timer.reset(MINUTE) && timer.reset(ms(5)));
+    assert!(!timer.reset(NEVER) && timer.reset(ms(5)));
     sleep(ms(20));
     assert!(!timer.stop(), "it has fired");
     assert!(!timer.try_wait(), "a firing from before the stop");
@@ -54,16 +54,14 @@ fn stopped(_: &[&str]) {
 
 /// Go: TestTimerModifiedEarlier (golang/go#47329).
 fn modified_earlier(_: &[&str]) {
-    let start = Instant::now();
     for _ in 0..1000 {
-        let timer = Timer::after(60 * MINUTE);
+        let timer = Timer::after(NEVER);
         for _ in 0..10 {
             timer.stop();
             timer.reset(Duration::ZERO);
         }
         timer.wait();
     }
-    assert!(start.elapsed() < ms(8000), "{:?}", start.elapsed());
 }
 
 /// Go: TestAdjustTimers (golang/go#47762): each timer goes through its steps, in an order by chance.
@@ -76,14 +74,10 @@ fn adjust(seed: u64) {
         *step += 1;
         match *step {
             1 => timer.wait(),
-            2 | 4 | 6 => assert!(!timer.reset(MINUTE * (1 + (*step * 2) % 5)), "active in step {step}"),
+            2 | 4 | 6 => assert!(!timer.reset(NEVER * (1 + (*step * 2) % 5)), "active in step {step}"),
             3 | 5 | 7 => assert!(timer.stop(), "not active in step {step}"),
             8 => assert!(!timer.reset(ms(random.below(3)))),
-            9 => {
-                let start = Instant::now();
-                timer.wait();
-                assert!(start.elapsed() < LATE, "{:?}", start.elapsed());
-            }
+            9 => timer.wait(),
             _ => drop(timers.swap_remove(at)),
         }
     }
@@ -92,7 +86,7 @@ fn adjust(seed: u64) {
 /// One waits, and others move, stop and set again.
 fn moved_by_others(_: &[&str]) {
     for round in 0..200 {
-        let timer = Arc::new(Timer::after(MINUTE));
+        let timer = Arc::new(Timer::after(NEVER));
         let waits = {
             let timer = timer.clone();
             spawn(move || timer.wait())
@@ -103,7 +97,7 @@ fn moved_by_others(_: &[&str]) {
                 spawn(move || {
                     let random = Random::new(round + n + 1);
                     for _ in 0..5 {
-                        timer.reset(MINUTE * (1 + random.below(5) as u32));
+                        timer.reset(NEVER * (1 + random.below(5) as u32));
                         if random.below(3) == 0 {
                             timer.stop();
                         }
@@ -121,30 +115,33 @@ fn moved_by_others(_: &[&str]) {
 fn reused(_: &[&str]) {
     for _ in 0..2000 {
         drop(Timer::after(Duration::from_micros(1)));
-        let timer = Timer::after(MINUTE);
+        let timer = Timer::after(NEVER);
         assert!(!timer.try_wait());
         assert!(timer.stop());
     }
 }
 
-/// All other threads sleep when it is set, and none is in the poller.
+/// All other threads sleep when it is set, and none is in the poller. The call ends only when it has fired.
 fn set_within_a_call(_: &[&str]) {
-    let timer = Arc::new(Timer::after(MINUTE));
+    static FIRED: AtomicBool = AtomicBool::new(false);
+    let timer = Arc::new(Timer::after(NEVER));
     timer.stop();
     let other = timer.clone();
-    let waits = spawn(move || {
+    let waits = waiting(move || {
         other.wait();
-        Instant::now()
+        FIRED.store(true, Ordering::SeqCst);
     });
-    sleep(ms(20));
-    let set = blocking(|| {
-        nanosleep(&Timespec::from_nanos(20_000_000), None).unwrap();
+    blocking(|| {
+        let pause = |time| _ = nanosleep(&Timespec::from_nanos(time), None);
+        pause(20_000_000);
         let set = Instant::now();
         timer.reset(ms(1));
-        nanosleep(&Timespec::from_nanos(2 * LATE.as_nanos() as i64), None).unwrap();
-        set
+        while !FIRED.load(Ordering::SeqCst) {
+            assert!(set.elapsed() < PATIENCE, "it does not fire");
+            pause(1_000_000);
+        }
     });
-    assert!(waits.join() < set + LATE);
+    waits.join();
 }
 
 fn tickers(_: &[&str]) {

@@ -4,7 +4,6 @@ use crate::Scenario;
 use crate::support::{LOOPBACK, LOTS, after, descriptors, errno, error, eventually, ms, past, waiting};
 use alloc::vec::Vec;
 use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use core::time::Duration;
 use netpoll::net::udp::{BATCH, RecvDatagram, SendDatagram};
 use netpoll::net::{Error, UdpSocket};
 use netpoll::spawn;
@@ -178,7 +177,7 @@ fn write_timeout(_: &[&str]) {
     assert_eq!(b.recv(&mut [0]), Ok(1));
 }
 
-/// golang/go's TestReadFromTimeoutFluctuation, for a tenth of a second.
+/// golang/go's TestReadFromTimeoutFluctuation, for a tenth of a second; how late they are depends on the machine's load.
 fn fluctuation(_: &[&str]) {
     let (a, _) = socket();
     let mut wait = ms(1);
@@ -187,7 +186,6 @@ fn fluctuation(_: &[&str]) {
         a.set_read_deadline(Some(start + wait)).unwrap();
         assert_eq!(error(a.recv_from(&mut [0; 8])), Error::TimedOut);
         assert!(start.elapsed() >= wait, "early");
-        assert!(start.elapsed() < wait + Duration::from_secs(1), "late");
         wait *= 2;
     }
 }
@@ -216,18 +214,23 @@ fn close_wakes(_: &[&str]) {
 
 fn batches(_: &[&str]) {
     const COUNT: usize = 2 * BATCH + 7;
+    /// What the kernel counts for a small datagram, and some more.
+    const COSTS: u32 = 1 << 10;
     let ((a, a_addr), (b, b_addr)) = (socket(), socket());
-    b.set_recv_buffer_size(1 << 20).unwrap();
+    // A host may allow less than this, or less than it gives by itself.
+    let by_itself = b.recv_buffer_size().unwrap();
+    b.set_recv_buffer_size(by_itself.max(1 << 20)).unwrap();
+    let at_once = (b.recv_buffer_size().unwrap() / COSTS) as usize;
     let messages: Vec<Vec<u8>> = (0..COUNT).map(|i| (0..i % 9).map(|j| (i + j) as u8).collect()).collect();
     let out: Vec<_> = messages.iter().map(|m| SendDatagram::new(m, Some(b_addr))).collect();
-    let mut sent = 0;
-    while sent < COUNT {
-        let n = a.send_batch(&out[sent..]).unwrap();
-        assert!((1..=BATCH).contains(&n));
-        sent += n;
-    }
-    let mut seen = 0;
+    let (mut sent, mut seen) = (0, 0);
     while seen < COUNT {
+        // As many as there is room for, which as a rule are all of them.
+        while sent < COUNT.min(seen + at_once) {
+            let n = a.send_batch(&out[sent..COUNT.min(seen + at_once)]).unwrap();
+            assert!((1..=BATCH).contains(&n));
+            sent += n;
+        }
         let mut bufs = [[0; 6]; 100];
         let mut datagrams: Vec<_> = bufs.iter_mut().map(|buf| RecvDatagram::new(buf)).collect();
         assert_eq!(datagrams[0].from(), None);
@@ -280,9 +283,9 @@ fn options(_: &[&str]) {
     assert_eq!(a.multicast_loop_v4(), Ok(true));
     a.set_multicast_loop_v4(false).unwrap();
     assert_eq!(a.multicast_loop_v4(), Ok(false));
-    a.set_send_buffer_size(10_000).unwrap();
-    a.set_recv_buffer_size(20_000).unwrap();
-    assert_eq!((a.send_buffer_size(), a.recv_buffer_size()), (Ok(20_000), Ok(40_000)));
+    a.set_send_buffer_size(5000).unwrap(); // hardly a host allows less
+    a.set_recv_buffer_size(6000).unwrap();
+    assert_eq!((a.send_buffer_size(), a.recv_buffer_size()), (Ok(10_000), Ok(12_000)));
     assert_eq!(a.take_error(), Ok(None));
     // Without the option the kernel refuses.
     let (b, _) = socket();

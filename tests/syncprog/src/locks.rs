@@ -21,6 +21,9 @@ crate::scenarios! {
     a_once_lock_drops_its_value
 }
 
+/// Who waits this long would wait for ever, however loaded the machine is.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 fn a_mutex_excludes_eight_tasks() {
     static COUNT: Mutex<u64> = Mutex::new(0);
     let tasks = [0u64, 1, 2, 3, 4, 5, 6, 7].map(|k| {
@@ -73,7 +76,7 @@ fn a_mutex_locked_without_a_pause_still_reaches_others() {
         yield_now();
         let begin = Instant::now();
         drop(MUTEX.lock());
-        assert!(begin.elapsed() < Duration::from_millis(500), "{:?}", begin.elapsed());
+        assert!(begin.elapsed() < PATIENCE);
     }
     STOP.store(true, Ordering::Relaxed);
     hog.join();
@@ -153,7 +156,7 @@ fn writers_are_not_starved_by_readers() {
         yield_now();
         let begin = Instant::now();
         drop(LOCK.write());
-        assert!(begin.elapsed() < Duration::from_millis(500));
+        assert!(begin.elapsed() < PATIENCE);
     }
     STOP.store(true, Ordering::Relaxed);
     let _: [(); _] = readers.map(|r| r.join());
@@ -174,7 +177,7 @@ fn readers_are_not_starved_by_writers() {
         yield_now();
         let begin = Instant::now();
         drop(LOCK.read());
-        assert!(begin.elapsed() < Duration::from_millis(500));
+        assert!(begin.elapsed() < PATIENCE);
     }
     STOP.store(true, Ordering::Relaxed);
     let _: [(); _] = writers.map(|w| w.join());

@@ -33,10 +33,10 @@ fn each_arm_wins_when_its_time_comes() {
                 0 => select! {
                     readable(a) -> r => { r.unwrap(); 0 }
                     recv(rx) -> v => { assert_eq!(v, Some(round)); 1 }
-                    after(Duration::from_millis(if round % 3 == 2 { 2 } else { 50_000 })) => 2,
+                    after(if round % 3 == 2 { Duration::from_millis(2) } else { LONG }) => 2,
                 },
                 _ => select! {
-                    after(Duration::from_millis(if round % 3 == 2 { 2 } else { 50_000 })) => 2,
+                    after(if round % 3 == 2 { Duration::from_millis(2) } else { LONG }) => 2,
                     recv(rx) -> v => { assert_eq!(v, Some(round)); 1 }
                     readable(&a) -> r => { r.unwrap(); 0 }
                 },
@@ -332,7 +332,7 @@ fn a_deadline_moved_on_does_not() {
             read1(&a)
         });
         for n in 0..200 {
-            a.set_read_deadline(Some(Instant::now() + Duration::from_millis(300))).unwrap();
+            a.set_read_deadline(Some(Instant::now() + LONG)).unwrap();
             if n % 10 == 0 {
                 sleep(Duration::from_millis(1));
             }

@@ -1,6 +1,7 @@
 //! `select!`.
 
 use crate::Dropped;
+use crate::streams::LONG;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use core::time::Duration;
 use netpoll::sync::{Receiver, channel};
@@ -69,7 +70,7 @@ fn after_comes_not_early_and_only_if_nothing_else_does() {
         let begin = Instant::now();
         let winner = select! {
             recv(rx) -> _ => 0,
-            after(Duration::from_secs(60)) => 1,
+            after(LONG) => 1,
             after(Duration::from_millis(ms)) => 2,
         };
         assert_eq!(winner, 2);
@@ -97,7 +98,7 @@ fn a_parked_select_is_served() {
                     None => return,
                 },
                 recv(quiet) -> _ => unreachable!(),
-                after(Duration::from_secs(60)) => unreachable!(),
+                after(LONG) => unreachable!(),
             };
             select! {
                 recv(quiet) -> _ => unreachable!(),
@@ -258,7 +259,7 @@ fn closed_channels_can_go_on() {
     assert!(waits.join(), "woken by the close");
     let closed = select! {
         recv(rx) -> v => v.is_none(),
-        after(Duration::from_secs(60)) => false,
+        after(LONG) => false,
     };
     assert!(closed);
     assert!(select! { send(tx, 1) -> r => r.is_err() });

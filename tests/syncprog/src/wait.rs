@@ -1,6 +1,7 @@
 //! `Condvar`, `WaitGroup`, `Semaphore`, `Barrier`.
 
 use crate::Random;
+use crate::streams::LONG;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use core::time::Duration;
 use netpoll::sync::{Barrier, Condvar, Mutex, Semaphore, WaitGroup};
@@ -103,7 +104,7 @@ fn a_wait_times_out_and_not_early() {
             *mutex.lock() = true;
             changed.notify_one();
         });
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + LONG;
         let mut guard = mutex.lock();
         assert!(!changed.wait_while_deadline(&mut guard, deadline, |set| !*set).timed_out());
         assert!(*guard);
@@ -237,8 +238,13 @@ fn a_big_request_is_not_overtaken() {
             note(3);
             semaphore.release(1);
         });
-        sleep(Duration::from_millis(1));
-        assert!(!semaphore.try_acquire(1), "there is one, but somebody waits");
+        // There is one, but it is refused as soon as somebody waits.
+        let start = Instant::now();
+        while semaphore.try_acquire(1) {
+            semaphore.release(1);
+            assert!(start.elapsed() < Duration::from_secs(60), "it is overtaken");
+            yield_now();
+        }
         s.spawn(|| {
             semaphore.acquire(1);
             note(1);
