@@ -65,8 +65,8 @@ impl PollCache {
         }
     }
 
-    /// The slot that `index` names, if it was ever handed out. Any number may be asked for: events and handles say
-    /// what anybody has put into them.
+    /// The slot that `index` names, if it was ever handed out. Any number may be asked for: those in events and
+    /// handles are not trusted.
     #[inline]
     pub(super) fn get(&self, index: u32) -> Option<&Slot> {
         // Acquire: the block's address, and what is in the slot.

@@ -12,7 +12,7 @@ impl<K: Kernel, S: Scheduler> Registered<'_, K, S> {
         if self.begin_close(info::CLOSING) { Ok(()) } else { Err(Error::Closing) }
     }
 
-    /// Publishes `flags`, wakes both directions and stops the timers. `false`: the first caller has done that.
+    /// Publishes `flags`, wakes both directions and stops the timers. `false`: another caller came first.
     ///
     /// Decided under the lock, so that there is one first caller, and no timer is set nor OUT armed after it.
     pub(super) fn begin_close(self, flags: u64) -> bool {
@@ -43,8 +43,8 @@ impl<K: Kernel, S: Scheduler> Registered<'_, K, S> {
     /// Ends the registration, and frees the slot. Before close(2): a duplicate would keep the kernel's entry alive.
     ///
     /// # Safety
-    /// [`Registered::unblock`] came before, nobody uses the registration any more, and this is called once: the slot
-    /// has the next owner from here on. It was not opened by a handle, whose users are counted.
+    /// The slot is from [`Netpoll::register`], and no handle of it was given away. [`Registered::unblock`] came before,
+    /// no operation on the slot is under way, and this is called once: afterwards the slot may be the next owner's.
     #[cfg(any(feature = "rt", loom))]
     pub unsafe fn close(self) {
         self.deregister();
@@ -53,7 +53,7 @@ impl<K: Kernel, S: Scheduler> Registered<'_, K, S> {
 }
 
 impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
-    /// Ends the generation of a slot that nobody uses, and gives it back.
+    /// Ends the generation of a slot without users, and puts it into the free list.
     pub(super) fn release(&self, slot: &Slot) {
         {
             let _d = slot.deadlines.lock();

@@ -1,18 +1,20 @@
 //! `PollDesc`: the handle of a registration, and what can be done with it from outside of the crate.
 //!
-//! Nothing that is said by a handle is believed. It names its poller, a slot and that slot's generation; each operation
-//! compares them, and refuses a handle of another poller, or of a registration that has ended, by
-//! [`Error::Closing`]: what an operation gets that finds the close under way, so that an owner who closes beside others'
-//! operations sees one error, whichever came first.
+//! A handle is not trusted. It names its poller, a slot and that slot's generation. Each operation compares them, and
+//! refuses a handle of another poller, or of a registration that has ended, by [`Error::Closing`]. That is also the error
+//! of an operation that finds the close under way, so a program that closes while it waits elsewhere has one error to
+//! expect, whichever comes first.
 //!
 //! # Why a handle cannot reach the next owner of its slot
 //! An operation that changes something first counts itself as a user of the slot, by an exchange of the info word, which
 //! has the count beside the generation: so the comparison and the count are one step (`Slot::enter`).
-//! [`Netpoll::close`] marks the word `CLOSED`, after which nobody enters, and the last user to leave frees the slot. So
-//! as long as an operation lasts, parked or not, the slot is not another registration's: there is no moment between the
-//! check and the act at which that could change. Two that close at once are decided by the slot's lock: one marks the
-//! word, and the other gets the error. A word that is enlisted is no user: the close takes it out, and an
-//! [`Netpoll::enlist`] that comes at the same time sees the mark and takes it back.
+//! [`Netpoll::close`] marks the word `CLOSED`, after which no operation enters, and the last user to leave frees the slot.
+//! So as long as an operation lasts, parked or not, the slot is not another registration's: there is no moment between the
+//! check and the act at which that could change. Of two threads that close at once the slot's lock lets one mark the
+//! word, and the other gets the error. An enlisted word is not counted as a user: the close takes it out, and an
+//! [`Netpoll::enlist`] at the same time sees the mark and takes it back. So each word comes out once.
+//!
+//! A task that is destroyed while it is parked in a wait never leaves. Its slot is then not used again.
 //!
 //! What only reads (`check`, `has_edge`, `hangup_seen`, and `reset` and `take_edge` where there is no edge) is not
 //! counted. It answers for the moment at which it compared the generation, and changes nothing.
@@ -47,7 +49,7 @@ impl PollDesc {
     }
 }
 
-/// What tells pollers apart. No address does: a poller may be moved, and its memory is another one's later.
+/// Distinguishes pollers, which an address does not: a poller may be moved, and its memory may be another's later.
 pub(super) struct Identity(AtomicU64);
 
 /// Identities given away.
@@ -142,8 +144,8 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
     }
 
     /// Begins the close (Go: `pollUnblock`): every wait from now on, and every one under way, returns
-    /// [`Error::Closing`]. [`Netpoll::close`] should follow, and does this first if nobody has: so call this only to
-    /// have the users leave before the number is closed.
+    /// [`Error::Closing`]. [`Netpoll::close`] should follow. That does the same first, so this is needed only to end the
+    /// waits before the registration ends.
     ///
     /// # Errors
     /// [`Error::Closing`] if it has begun already.
@@ -271,7 +273,7 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
     /// out and hands it on like a parked one, perhaps before this has returned; so whatever the word
     /// stands for must be ready for that. If none of them comes, [`Netpoll::withdraw`] takes it out.
     ///
-    /// `false`: an edge is latched, and stays so ([`Netpoll::take_edge`]); nobody is put in.
+    /// `false`: an edge is latched, and stays so ([`Netpoll::take_edge`]); the waiter is not put in.
     ///
     /// # Errors
     /// As [`Netpoll::wait`]. Nothing is left in the semaphore then.

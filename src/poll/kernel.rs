@@ -15,8 +15,8 @@ use core::sync::atomic::{AtomicBool, Ordering};
 ///
 /// # Safety
 /// The poller believes two of the answers, and reads and writes memory by them:
-/// * [`Kernel::map`] returns `len` bytes that are zero, readable and writable, aligned to a page, and nobody else's
-///   until they are given to [`Kernel::unmap`], also if the kernel is moved meanwhile.
+/// * [`Kernel::map`] returns `len` bytes that are zero, readable and writable, aligned to a page. They are the
+///   caller's alone until they are given to [`Kernel::unmap`], also if the kernel is moved meanwhile.
 /// * [`Kernel::epoll_wait`] has written as many records as it says, from the front of `events`, and says no more than
 ///   these have room for.
 ///
@@ -158,7 +158,7 @@ pub const fn timeout_ms(delay: i64) -> i32 {
     }
 }
 
-// SAFETY: `mmap` returns what `map` promises, which nobody else knows; `epoll_pwait` and `epoll_pwait2` are given the
+// SAFETY: a new mapping of `mmap` is what `map` promises, and the caller's alone; `epoll_pwait` and `epoll_pwait2` are given the
 // length of `events`, and return how many records they wrote (the kernel's ABI).
 unsafe impl<C: Clock> Kernel for Linux<C> {
     fn epoll_create(&self) -> Result<RawFd, Errno> {

@@ -334,7 +334,7 @@ fn stale_event_and_reuse() {
 /// before the thread has left it: the edge that comes is the next owner's, and nothing else of it has changed.
 ///
 /// Fails with: `enter` comparing the generation before its exchange only; `close` freeing the slot while it has users;
-/// `leave` telling nobody to free it; `arm_out` not looking for `CLOSED`.
+/// `leave` never returning `true`; `arm_out` not looking for `CLOSED`.
 fn old_handle_and_next_owner(act: fn(&Poller, PollDesc)) {
     check(move || {
         let p = poller(Os::default());

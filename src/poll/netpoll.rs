@@ -1,5 +1,5 @@
-//! `Netpoll`: registration, the poll, break. What is done with a slot is in `wait.rs`, `deadline.rs` and `close.rs`;
-//! `desc.rs` lets the owners of handles do it.
+//! `Netpoll`: registration, the poll, break. The operations on a slot are in `wait.rs`, `deadline.rs` and `close.rs`;
+//! `desc.rs` has the same by handles.
 
 use super::cache::PollCache;
 use super::desc::Identity;
@@ -96,8 +96,8 @@ pub struct Netpoll<K: Kernel, S: Scheduler> {
     waiter: PhantomData<fn(S::Waiter) -> S::Waiter>,
 }
 
-/// A slot and its poller: what can be done with a descriptor are methods of this. Those of handles count their callers
-/// as users of the slot first (`desc.rs`); the runtime does that itself (`net::fdmutex`).
+/// A slot and its poller. The operations on a descriptor are methods of this. An operation by a handle is first counted
+/// as a user of the slot (`desc.rs`); the runtime counts its users itself (`net::fdmutex`).
 pub(crate) struct Registered<'p, K: Kernel, S: Scheduler> {
     pub(super) poller: &'p Netpoll<K, S>,
     pub(super) slot: &'p Slot,
@@ -287,8 +287,8 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
     /// What can be done with `slot`.
     ///
     /// # Safety
-    /// It is a slot of this poller. If its registration has ended this reaches that of another owner, so the caller
-    /// sees to it that it has not ([`Registered::withdraw`] tells by the word).
+    /// It is a slot of this poller. If the slot has another owner by now, what is done reaches that one's registration:
+    /// the caller makes sure that it has not. (Except for [`Registered::withdraw`], which compares the word.)
     #[inline]
     pub(crate) unsafe fn registered<'p>(&'p self, slot: &'p Slot) -> Registered<'p, K, S> {
         Registered { poller: self, slot }

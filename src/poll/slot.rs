@@ -157,9 +157,9 @@ impl Slot {
         }
     }
 
-    /// Counts a user off. `true`: the registration has been closed and this was the last one, which frees the slot.
+    /// Counts a user off. `true`: the registration has been closed and this was the last user, which must free the slot.
     ///
-    /// Exactly one user is told so: after `CLOSED` nobody enters, so the count reaches 0 once.
+    /// Exactly one caller gets `true`: nothing enters after `CLOSED`, so the count reaches 0 once.
     #[must_use]
     pub(super) fn leave(&self) -> bool {
         let old = self.info.fetch_sub(info::USER, SeqCst);

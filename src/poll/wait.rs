@@ -55,7 +55,8 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
         let _d = slot.deadlines.lock();
         let word = slot.info.load(Ordering::SeqCst);
         // The poll thread is no user, and holds nothing back. A user may come after the close began (`wait_canceled`),
-        // but nobody after `close` was called: the number may be another file's by now. (The wait finds that out.)
+        // but none arms OUT after `close` was called: the number may be another file's by now. (The wait itself fails
+        // then, by its next check.)
         let stale = generation.is_some_and(|g| g != info::generation(word) || word & info::CLOSING != 0);
         if stale || word & (info::OUT_ARMED | info::CLOSED) != 0 {
             return Ok(());

@@ -17,7 +17,7 @@ use std::boxed::Box;
 
 struct Memory;
 
-// SAFETY: `map` allocates zeros for its caller alone; nobody waits here.
+// SAFETY: `map` allocates zeros for its caller alone, and no poll waits by this kernel.
 unsafe impl Kernel for Memory {
     fn map(&self, len: usize) -> Result<NonNull<u8>, Errno> {
         // SAFETY: no table is empty.

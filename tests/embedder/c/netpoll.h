@@ -25,7 +25,7 @@ int np_open(int fd, np_desc *desc);
  * -ETIMEDOUT: np_deadline is past. */
 int np_arm(np_desc desc, enum np_mode mode, struct np_task *task);
 
-/* From `nanos` nanoseconds from now on nobody waits in this direction: what does is woken. Below 0: no limit. */
+/* In `nanos` nanoseconds a task that waits in this direction is woken, and later ones do not wait. Below 0: no limit. */
 int np_deadline(np_desc desc, enum np_mode mode, int64_t nanos);
 
 /* Waits until a task can go on, at most `nanos` (below 0: no limit). The tasks, a list through `next`, go to
