@@ -1,7 +1,7 @@
 //! The runtime's own lock: for short critical sections on shared tables, never held while a task
 //! parks. One word; an uncontended lock and unlock is one atomic exchange each and no system call.
 //!
-//! Lock order, outermost first: descriptor ([`crate::poll::PollDesc`]) < heap of timers < timer; descriptor <
+//! Lock order, outermost first: slot of a descriptor ([`crate::poll::Slot`]) < heap of timers < timer; slot <
 //! poll cache.
 //! ARCHITECTURE.md has the others.
 

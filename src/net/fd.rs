@@ -7,7 +7,7 @@ mod state;
 
 use super::Error;
 use crate::blocking;
-use crate::poll::{Mode, PollDesc, Side, above_stdio};
+use crate::poll::{Mode, Side, Slot, above_stdio};
 use crate::rt;
 use crate::sched::poller::{netpoll, netpoll_init};
 use crate::sched::sema::semacquire;
@@ -49,11 +49,11 @@ impl Fd {
     /// As [`Fd::new`] for a number above 2, which stays the caller's if it cannot be registered.
     #[inline]
     pub fn register(fd: RawFd, kind: Kind) -> Result<Fd, Error> {
-        let slot = slots::get()?;
-        match netpoll_init().open(fd) {
-            Ok(pd) => Ok(Fd::in_slot(slot, Some(pd), fd, kind)),
+        let state = slots::get()?;
+        match netpoll_init().register(fd) {
+            Ok(slot) => Ok(Fd::in_state(state, Some(slot), fd, kind)),
             Err(e) => {
-                slots::put(slot);
+                slots::put(state);
                 Err(e.into())
             }
         }
@@ -61,14 +61,14 @@ impl Fd {
 
     /// Takes over a number above 2 of a file that cannot be polled.
     pub fn file(fd: RawFd) -> Result<Fd, Error> {
-        Ok(Fd::in_slot(slots::get()?, None, fd, Kind::File))
+        Ok(Fd::in_state(slots::get()?, None, fd, Kind::File))
     }
 
     #[inline]
-    fn in_slot(slot: NonNull<State>, pd: Option<&'static PollDesc>, fd: RawFd, kind: Kind) -> Fd {
-        // SAFETY: a slot of ours, which nobody shares yet.
-        unsafe { slot.write(State::new(pd, fd, kind)) };
-        Fd(slot)
+    fn in_state(state: NonNull<State>, slot: Option<&'static Slot>, fd: RawFd, kind: Kind) -> Fd {
+        // SAFETY: a state of ours, which nobody shares yet.
+        unsafe { state.write(State::new(slot, fd, kind)) };
+        Fd(state)
     }
 
     /// As [`Fd::new`], for a descriptor from elsewhere, which need not be non-blocking yet.
@@ -131,7 +131,7 @@ impl Fd {
     /// Waits for an edge in direction `mode`: for a connect, which the kernel ends with one.
     pub fn wait_edge(&self, mode: Mode) -> Result<(), Error> {
         let _locked = self.lock(mode)?;
-        Ok(netpoll().wait(self.pd(), mode)?)
+        Ok(self.state().pd().wait(mode)?)
     }
 
     /// Waits until a transfer in direction `mode` may succeed, or would fail.
@@ -168,7 +168,7 @@ impl Fd {
 
     /// Fails as a transfer would that may not begin: closed, or past its deadline.
     pub fn check(&self, mode: Mode) -> Result<(), Error> {
-        self.with(|_| Ok(netpoll().check(self.state().pd(), mode)?))
+        self.with(|_| Ok(self.state().pd().check(mode)?))
     }
 
     /// Uses the number beside all readers and writers.
@@ -191,11 +191,11 @@ impl Fd {
     pub fn set_deadline(&self, side: Side, deadline: Option<Instant>) -> Result<(), Error> {
         self.with(|_| {
             let (state, at) = (self.state(), deadline.map(|d| d.as_nanos()));
-            let pd = state.pd.get().ok_or(Error::NotPollable)?;
+            let pd = state.polled().ok_or(Error::NotPollable)?;
             if state.timeouts.on() {
                 state.timeouts.set_deadline(pd, side, at)?;
             } else {
-                netpoll().set_deadline(pd, side, at)?;
+                pd.set_deadline(side, at)?;
             }
             Ok(())
         })
@@ -205,7 +205,7 @@ impl Fd {
     pub fn set_timeout(&self, mode: Mode, limit: Option<Duration>) -> Result<(), Error> {
         self.with(|_| {
             let state = self.state();
-            let pd = state.pd.get().ok_or(Error::NotPollable)?;
+            let pd = state.polled().ok_or(Error::NotPollable)?;
             state.timeouts.set(pd, mode, limit).unwrap_or(Err(Error::Os(Call::Setsockopt, Errno::EINVAL)))
         })
     }
@@ -225,9 +225,13 @@ impl Fd {
         }
         // As `close` does, but there is nobody to wait for.
         state.mutex.close::<Parking>()?;
-        if let Some(pd) = state.pd.take() {
-            let _ = netpoll().unblock(pd);
-            netpoll().close(pd);
+        if let Some(slot) = state.slot.take() {
+            // SAFETY: a slot of this poller, and there is no other user. Taken, so it is closed once.
+            unsafe {
+                let pd = netpoll().registered(slot);
+                let _ = pd.unblock();
+                pd.close();
+            }
         }
         Ok(state.fd.get()) // and the drop finds it closed
     }
@@ -237,9 +241,9 @@ impl Fd {
     pub fn close(&self) -> Result<(), Error> {
         let state = self.state();
         state.mutex.close::<Parking>()?;
-        if let Some(pd) = state.pd.get() {
+        if let Some(pd) = state.polled() {
             // Fails only if it has begun before, and `mutex` lets one closer in.
-            let _ = netpoll().unblock(pd);
+            let _ = pd.unblock();
         }
         if state.mutex.decref() {
             state.destroy();

@@ -10,9 +10,9 @@
 use super::Error;
 use super::fd::State;
 use crate::lock::Mutex;
-use crate::poll::{self, Mode, PollDesc, Side};
+use crate::poll::{self, Mode, Side};
 use crate::rt::clock::nanotime;
-use crate::sched::poller::netpoll;
+use crate::sched::poller::Polled;
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use core::time::Duration;
@@ -83,7 +83,7 @@ impl Timeouts {
     }
 
     /// Puts `limit` in the place of whatever was in force in this direction. `None` if it is zero.
-    pub fn set(&self, pd: &PollDesc, mode: Mode, limit: Option<Duration>) -> Option<Result<(), Error>> {
+    pub fn set(&self, pd: Polled, mode: Mode, limit: Option<Duration>) -> Option<Result<(), Error>> {
         static THESE: Hooks = Hooks { begin, wait, forget };
         let limit = match limit {
             None => 0,
@@ -96,11 +96,11 @@ impl Timeouts {
         limits[mode as usize] = limit;
         // A call that waits already gets it, too.
         let at = (limit != 0).then(|| from_now(limit));
-        Some(netpoll().set_deadline(pd, side(mode), at).map_err(Error::from))
+        Some(pd.set_deadline(side(mode), at).map_err(Error::from))
     }
 
     /// A deadline of the user's, which ends the limits of its sides.
-    pub fn set_deadline(&self, pd: &PollDesc, side: Side, at: Option<i64>) -> Result<(), poll::Error> {
+    pub fn set_deadline(&self, pd: Polled, side: Side, at: Option<i64>) -> Result<(), poll::Error> {
         let mut limits = self.limits.lock();
         if side != Side::Write {
             limits[Mode::Read as usize] = 0;
@@ -108,7 +108,7 @@ impl Timeouts {
         if side != Side::Read {
             limits[Mode::Write as usize] = 0;
         }
-        netpoll().set_deadline(pd, side, at)
+        pd.set_deadline(side, at)
     }
 }
 
@@ -119,11 +119,11 @@ fn begin(state: &State, mode: Mode) -> Result<(), Error> {
         return state.wait(mode);
     }
     state.timeouts.armed[mode as usize].store(false, Ordering::Relaxed);
-    match netpoll().reset(state.pd(), mode) {
+    match state.pd().reset(mode) {
         // Seen by the reset itself: it may pass at any moment, until it is cleared.
         Err(poll::Error::Timeout) => {
             forget(state, mode)?;
-            Ok(netpoll().reset(state.pd(), mode)?)
+            Ok(state.pd().reset(mode)?)
         }
         done => Ok(done?),
     }
@@ -133,10 +133,10 @@ fn begin(state: &State, mode: Mode) -> Result<(), Error> {
 fn forget(state: &State, mode: Mode) -> Result<(), Error> {
     let (pd, timeouts) = (state.pd(), &state.timeouts);
     timeouts.armed[mode as usize].store(false, Ordering::Relaxed);
-    if netpoll().check(pd, mode) == Err(poll::Error::Timeout) {
+    if pd.check(mode) == Err(poll::Error::Timeout) {
         let limits = timeouts.limits.lock();
         if limits[mode as usize] != 0 {
-            netpoll().set_deadline(pd, side(mode), None)?; // an earlier call's
+            pd.set_deadline(side(mode), None)?; // an earlier call's
         }
     }
     Ok(())
@@ -149,8 +149,8 @@ fn wait(state: &State, mode: Mode) -> Result<(), Error> {
         let limits = timeouts.limits.lock();
         let limit = limits[mode as usize];
         if limit != 0 && !timeouts.armed[mode as usize].swap(true, Ordering::Relaxed) {
-            netpoll().set_deadline(pd, side(mode), Some(from_now(limit)))?;
+            pd.set_deadline(side(mode), Some(from_now(limit)))?;
         }
     }
-    Ok(netpoll().wait(pd, mode)?)
+    Ok(pd.wait(mode)?)
 }

@@ -1,11 +1,11 @@
-//! `PollCache`: where descriptors live. Blocks are mapped as they are needed, twice as large each
+//! `PollCache`: where slots live. Blocks are mapped as they are needed, twice as large each
 //! time, and stay until the poller goes; slots are reused last-in first-out.
 //!
 //! The epoll data word names a slot by number, never by address, and numbers are looked up without a
 //! lock: a block's address is published before any of its slots is handed out, and never changes.
 
-use super::desc::PollDesc;
 use super::kernel::Kernel;
+use super::slot::Slot;
 use crate::atomic::{AtomicPtr, AtomicU32, Ordering};
 use crate::lock::Mutex;
 use crate::sys::Errno;
@@ -23,9 +23,9 @@ const BLOCKS: usize = if cfg!(loom) { 3 } else { 27 };
 const NONE: u32 = 0;
 
 pub(super) struct PollCache {
-    blocks: [AtomicPtr<PollDesc>; BLOCKS],
+    blocks: [AtomicPtr<Slot>; BLOCKS],
     slots: Mutex<Slots>,
-    /// Slots handed out at least once; stored under the lock, behind the slot.
+    /// Slots handed out at least once; stored under the lock, after the slot was written.
     made: AtomicU32,
 }
 
@@ -34,7 +34,7 @@ struct Slots {
     first: u32,
 }
 
-/// Block and offset of slot `index`: block `k` holds the `FIRST << k` slots behind all smaller blocks.
+/// Block and offset of slot `index`: block `k` holds the `FIRST << k` slots after those of all smaller blocks.
 fn place(index: u32) -> (usize, usize) {
     let shifted = index as u64 + FIRST as u64;
     let block = u64::BITS - 1 - shifted.leading_zeros() - FIRST_LOG;
@@ -43,7 +43,7 @@ fn place(index: u32) -> (usize, usize) {
 
 /// Size of block `k`.
 fn bytes(k: usize) -> usize {
-    size_of::<PollDesc>() * ((FIRST as usize) << k)
+    size_of::<Slot>() * ((FIRST as usize) << k)
 }
 
 impl PollCache {
@@ -65,27 +65,27 @@ impl PollCache {
         }
     }
 
-    /// The slot that `index` names, if it was ever handed out.
+    /// The slot that `index` names, if it was ever handed out. Any number may be asked for: those in events and
+    /// handles are not trusted.
     #[inline]
-    pub(super) fn get(&self, index: u32) -> Option<&PollDesc> {
-        let (block, offset) = place(index);
-        let base = self.blocks.get(block)?.load(Ordering::Acquire);
-        if base.is_null() {
+    pub(super) fn get(&self, index: u32) -> Option<&Slot> {
+        // Acquire: the block's address, and what is in the slot.
+        if index >= self.made.load(Ordering::Acquire) {
             return None;
         }
-        // SAFETY: the block is mapped (published by `alloc`, unmapped only by `free_all`, which has the
-        // poller to itself) and `offset` is within it. An index comes from the kernel, which got it
-        // from `PollDesc::data`, so the slot has been written.
-        Some(unsafe { &*base.add(offset) })
+        let (block, offset) = place(index);
+        // SAFETY: `alloc` found this block in the table, published its address and wrote the slot, before it counted
+        // the slot as made; and the block is unmapped only by `free_all`, which has the poller to itself.
+        unsafe { Some(&*self.blocks.get_unchecked(block).load(Ordering::Relaxed).add(offset)) }
     }
 
     /// A free slot, or a new one. `fire`: what the deadlines' timers of a new slot do.
-    pub(super) fn alloc(&self, kernel: &impl Kernel, fire: [Fire; 2]) -> Result<&PollDesc, Errno> {
+    pub(super) fn alloc(&self, kernel: &impl Kernel, fire: [Fire; 2]) -> Result<&Slot, Errno> {
         let mut slots = self.slots.lock();
         if slots.first != NONE {
-            let Some(pd) = self.get(slots.first - 1) else { return Err(Errno::ENOMEM) }; // it exists
-            slots.first = pd.link.load(Ordering::Relaxed);
-            return Ok(pd);
+            let Some(slot) = self.get(slots.first - 1) else { return Err(Errno::ENOMEM) }; // it exists
+            slots.first = slot.link.load(Ordering::Relaxed);
+            return Ok(slot);
         }
         let index = self.made.load(Ordering::Relaxed);
         let (block, offset) = place(index);
@@ -96,34 +96,34 @@ impl PollCache {
         }
         // SAFETY: within the block, page-aligned, and not yet reachable by anybody else: its number has
         // not been handed out and the block, if it is new, is not published.
-        unsafe { base.add(offset).write(PollDesc::new(index, fire)) };
+        unsafe { base.add(offset).write(Slot::new(index, fire)) };
         place.store(base, Ordering::Release);
-        // SeqCst: whoever goes over all slots after he has marked the poller as failed sees this one, or
-        // its owner sees the mark.
+        // SeqCst: a thread that goes over all slots after it has marked the poller as failed sees this one, or
+        // the slot's owner sees the mark.
         self.made.store(index + 1, Ordering::SeqCst);
         // SAFETY: just written; lives as long as the cache.
         Ok(unsafe { &*base.add(offset) })
     }
 
     /// Gives a slot back (Go: `pollCache.free`), whose generation its caller has ended.
-    pub(super) fn free(&self, pd: &PollDesc) {
+    pub(super) fn free(&self, slot: &Slot) {
         let mut slots = self.slots.lock();
-        pd.link.store(slots.first, Ordering::Relaxed);
-        slots.first = pd.index + 1;
+        slot.link.store(slots.first, Ordering::Relaxed);
+        slots.first = slot.index + 1;
     }
 
     /// Calls `f` with every slot ever handed out.
-    pub(super) fn for_each(&self, mut f: impl FnMut(&PollDesc)) {
+    pub(super) fn for_each(&self, mut f: impl FnMut(&Slot)) {
         let made = self.made.load(Ordering::SeqCst);
         (0..made).filter_map(|index| self.get(index)).for_each(&mut f);
     }
 
-    /// Unmaps everything; every `&PollDesc` must be gone.
+    /// Unmaps everything; every `&Slot` must be gone.
     pub(super) fn free_all(&mut self, kernel: &impl Kernel) {
         #[cfg(loom)]
-        self.for_each(|pd| {
+        self.for_each(|slot| {
             // SAFETY: written by `alloc`, dropped once; loom's atomics own memory.
-            unsafe { ptr::drop_in_place(ptr::from_ref(pd).cast_mut()) }
+            unsafe { ptr::drop_in_place(ptr::from_ref(slot).cast_mut()) }
         });
         for (k, block) in self.blocks.iter().enumerate() {
             let base = block.swap(ptr::null_mut(), Ordering::Relaxed);

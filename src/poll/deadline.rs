@@ -1,8 +1,8 @@
-//! Deadlines, and the eviction at close: what wakes a waiter without an edge.
+//! Deadlines: what wakes a waiter at a time.
 
-use super::desc::{Deadlines, info};
-use super::netpoll::Woken;
-use super::{Error, Kernel, Mode, Netpoll, PollDesc, Scheduler};
+use super::netpoll::{Registered, Woken};
+use super::slot::{Deadlines, Slot, info};
+use super::{Error, Kernel, Mode, Netpoll, Scheduler};
 use crate::atomic::Ordering;
 use crate::sys::Call;
 use crate::timer::{NEVER, Timer};
@@ -32,25 +32,19 @@ impl Deadlines {
     }
 }
 
-impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
-    /// Sets, moves or clears the time from which operations fail with [`Error::Timeout`], waiting ones
-    /// included: `deadline` is absolute, in ns of [`Kernel::nanotime`]; `None` clears it, and a time
-    /// that is not in the future takes effect at once. It stays in force until changed, and beats data
-    /// that is ready (Go: `pollSetDeadline`).
-    ///
-    /// # Errors
-    /// [`Error::Closing`]; [`Error::Os`] with `ENOMEM` when the timer heap cannot grow: there is then
-    /// no deadline on the side that failed.
-    pub fn set_deadline(&self, pd: &PollDesc, side: Side, deadline: Option<i64>) -> Result<(), Error> {
+impl<K: Kernel, S: Scheduler> Registered<'_, K, S> {
+    /// See [`Netpoll::set_deadline`].
+    pub fn set_deadline(self, side: Side, deadline: Option<i64>) -> Result<(), Error> {
+        let Registered { poller, slot } = self;
         let value = match deadline {
             None => NONE,
-            Some(at) if at <= self.kernel.nanotime() => EXPIRED,
+            Some(at) if at <= poller.kernel.nanotime() => EXPIRED,
             Some(at) => at,
         };
         let (reader, writer, first, armed);
         {
-            let mut d = pd.deadlines.lock();
-            if pd.info.load(Ordering::SeqCst) & info::CLOSING != 0 {
+            let mut d = slot.deadlines.lock();
+            if slot.info.load(Ordering::SeqCst) & info::CLOSING != 0 {
                 return Err(Error::Closing);
             }
             let (rd, wd, combined) = (d.rd, d.wd, d.combined());
@@ -63,49 +57,28 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
             if side != Side::Read {
                 d.wd = value;
             }
-            (first, armed) = self.rearm(pd, &mut d, rd, wd, combined);
+            (first, armed) = self.rearm(&mut d, rd, wd, combined);
             // Published before anybody is woken by it: the woken look.
-            self.publish_deadlines(pd, &d);
-            reader = if d.rd < 0 { pd.unblock(Mode::Read, false) } else { None };
-            writer = if d.wd < 0 { pd.unblock(Mode::Write, false) } else { None };
+            slot.publish_deadlines(&d);
+            reader = if d.rd < 0 { slot.unblock(Mode::Read, false) } else { None };
+            writer = if d.wd < 0 { slot.unblock(Mode::Write, false) } else { None };
         }
-        self.ready(reader);
-        self.ready(writer);
+        poller.ready(reader);
+        poller.ready(writer);
         if first != NEVER {
-            self.wake_for_timer(first);
+            poller.wake_for_timer(first);
         }
         armed
-    }
-
-    fn publish_deadlines(&self, pd: &PollDesc, d: &Deadlines) {
-        let mut expired = 0;
-        if d.rd < 0 {
-            expired |= info::READ_EXPIRED;
-        }
-        if d.wd < 0 {
-            expired |= info::WRITE_EXPIRED;
-        }
-        let both = info::READ_EXPIRED | info::WRITE_EXPIRED;
-        if pd.info.load(Ordering::SeqCst) & both != expired {
-            pd.publish(expired, both & !expired);
-        }
     }
 
     /// Brings the timers in line with `d`, which was (`rd`, `wd`, `combined`) before. Every change
     /// gives its timer a new number, so that a callback already on its way is ignored. Returns the time
     /// that a sleeping poll must hear of, or [`NEVER`]; one timer may want that while the other has failed.
-    fn rearm(
-        &self,
-        pd: &PollDesc,
-        d: &mut Deadlines,
-        rd: i64,
-        wd: i64,
-        combined: bool,
-    ) -> (i64, Result<(), Error>) {
+    fn rearm(self, d: &mut Deadlines, rd: i64, wd: i64, combined: bool) -> (i64, Result<(), Error>) {
         let (mut first, mut result) = (NEVER, Ok(()));
         let regrouped = d.combined() != combined;
         if d.rd != rd || regrouped {
-            match self.arm(&pd.rt, field(pd, offset_of!(PollDesc, rt)), d.rd) {
+            match self.arm(&self.slot.rt, field(self.slot, offset_of!(Slot, rt)), d.rd) {
                 Ok(time) => first = first.min(time),
                 Err(e) => {
                     d.rd = NONE; // and no longer combined: the writer gets its own timer below
@@ -115,7 +88,7 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
         }
         if d.wd != wd || regrouped {
             let own = if d.combined() { NONE } else { d.wd };
-            match self.arm(&pd.wt, field(pd, offset_of!(PollDesc, wt)), own) {
+            match self.arm(&self.slot.wt, field(self.slot, offset_of!(Slot, wt)), own) {
                 Ok(time) => first = first.min(time),
                 Err(e) => {
                     d.wd = NONE;
@@ -127,42 +100,39 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
     }
 
     /// Sets a timer, or stops it (`when` not positive); the time, if it came to be the earliest.
-    fn arm(&self, timer: &Timer, at: NonNull<Timer>, when: i64) -> Result<i64, Error> {
+    fn arm(self, timer: &Timer, at: NonNull<Timer>, when: i64) -> Result<i64, Error> {
+        let Netpoll { timers, kernel, sched, .. } = self.poller;
         if when <= 0 {
-            self.timers.stop(timer);
+            timers.stop(timer);
             return Ok(NEVER);
         }
-        // SAFETY: descriptors are type-stable and their timers are set in this poller's heaps only; `at`
-        // was derived from the whole descriptor, which `fire_*` go back to.
-        match unsafe { self.timers.set(&self.kernel, self.sched.shard(), at, when) } {
+        // SAFETY: the slot is one of this poller's (contract of `Netpoll::registered`), whose memory is a slot for
+        // as long as the poller lives; so its timers are set in these heaps only, and with this kernel. `at` was
+        // derived from the whole slot, which `fire_*` go back to.
+        match unsafe { timers.set(kernel, sched.shard(), at, when) } {
             Ok(earlier) => Ok(if earlier { when } else { NEVER }),
             Err(e) => Err(Error::Os(Call::Mmap, e)),
         }
     }
+}
 
-    /// Begins the close (Go: `pollUnblock`): every wait from now on, and every one under way, returns
-    /// [`Error::Closing`]. [`Netpoll::close`] must follow once the last user has left.
-    ///
-    /// # Errors
-    /// [`Error::Closing`] if it has begun already.
-    pub fn unblock(&self, pd: &PollDesc) -> Result<(), Error> {
-        let (reader, writer);
-        {
-            let _d = pd.deadlines.lock();
-            if pd.info.load(Ordering::SeqCst) & info::CLOSING != 0 {
-                return Err(Error::Closing);
-            }
-            pd.publish(info::CLOSING, 0);
-            reader = pd.unblock(Mode::Read, false);
-            writer = pd.unblock(Mode::Write, false);
-            self.timers.stop(&pd.rt);
-            self.timers.stop(&pd.wt);
+impl Slot {
+    fn publish_deadlines(&self, d: &Deadlines) {
+        let mut expired = 0;
+        if d.rd < 0 {
+            expired |= info::READ_EXPIRED;
         }
-        self.ready(reader);
-        self.ready(writer);
-        Ok(())
+        if d.wd < 0 {
+            expired |= info::WRITE_EXPIRED;
+        }
+        let both = info::READ_EXPIRED | info::WRITE_EXPIRED;
+        if self.info.load(Ordering::SeqCst) & both != expired {
+            self.publish(expired, both & !expired);
+        }
     }
+}
 
+impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
     /// Fires what is due. Returns the time it read, or `None` without reading the clock when no timer is
     /// armed.
     pub(super) fn expire(&self, woken: &mut Woken<S::List>) -> Option<i64> {
@@ -171,7 +141,7 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
         }
         let now = self.kernel.nanotime();
         let mut firing = Firing { netpoll: self, woken };
-        // SAFETY: every timer in this heap expects a `Firing`: the descriptors' are armed by `arm`, and
+        // SAFETY: every timer in this heap expects a `Firing`: the slots' are armed by `arm`, and
         // others are bound to it by the contract of `wake_on_fire`.
         unsafe { self.timers.expire(now, (&raw mut firing).cast()) };
         Some(now)
@@ -193,38 +163,38 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
     /// # Safety
     /// Called by `Timers::expire` from `expire` only.
     pub(super) unsafe fn fire_read(timer: NonNull<Timer>, seq: u32, context: *mut ()) {
-        // SAFETY: `expire` passes a live `Firing`, and `timer` is the `rt` of a type-stable descriptor,
+        // SAFETY: `expire` passes a live `Firing`, and `timer` is the `rt` of a type-stable slot,
         // with provenance over the whole of it (`rearm`).
-        let (pd, firing) = unsafe {
+        let (slot, firing) = unsafe {
             (
-                timer.byte_sub(offset_of!(PollDesc, rt)).cast::<PollDesc>().as_ref(),
+                timer.byte_sub(offset_of!(Slot, rt)).cast::<Slot>().as_ref(),
                 &mut *context.cast::<Firing<'_, K, S>>(),
             )
         };
-        firing.netpoll.deadline_passed(pd, Mode::Read, seq, firing.woken);
+        firing.netpoll.deadline_passed(slot, Mode::Read, seq, firing.woken);
     }
 
     /// # Safety
     /// As [`Self::fire_read`].
     pub(super) unsafe fn fire_write(timer: NonNull<Timer>, seq: u32, context: *mut ()) {
         // SAFETY: as in `fire_read`, with `wt`.
-        let (pd, firing) = unsafe {
+        let (slot, firing) = unsafe {
             (
-                timer.byte_sub(offset_of!(PollDesc, wt)).cast::<PollDesc>().as_ref(),
+                timer.byte_sub(offset_of!(Slot, wt)).cast::<Slot>().as_ref(),
                 &mut *context.cast::<Firing<'_, K, S>>(),
             )
         };
-        firing.netpoll.deadline_passed(pd, Mode::Write, seq, firing.woken);
+        firing.netpoll.deadline_passed(slot, Mode::Write, seq, firing.woken);
     }
 
     /// Go's `netpolldeadlineimpl`. Under the descriptor's lock alone: heap and timer are unlocked here, which
     /// is what makes the lock order hold (golang/go#35532). The timers are set and stopped under that lock
     /// only, so their numbers stand still.
-    fn deadline_passed(&self, pd: &PollDesc, timer: Mode, seq: u32, woken: &mut Woken<S::List>) {
-        let mut d = pd.deadlines.lock();
+    fn deadline_passed(&self, slot: &Slot, timer: Mode, seq: u32, woken: &mut Woken<S::List>) {
+        let mut d = slot.deadlines.lock();
         let (current, read, write) = match timer {
-            Mode::Read => (pd.rt.seq(), true, d.combined()),
-            Mode::Write => (pd.wt.seq(), false, true),
+            Mode::Read => (slot.rt.seq(), true, d.combined()),
+            Mode::Write => (slot.wt.seq(), false, true),
         };
         if seq != current {
             return; // the deadline was changed, or the slot reused, while this was on its way
@@ -235,12 +205,12 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
         if write {
             d.wd = EXPIRED;
         }
-        self.publish_deadlines(pd, &d);
+        slot.publish_deadlines(&d);
         if read {
-            self.wake(pd.unblock(Mode::Read, false), woken);
+            self.wake(slot.unblock(Mode::Read, false), woken);
         }
         if write {
-            self.wake(pd.unblock(Mode::Write, false), woken);
+            self.wake(slot.unblock(Mode::Write, false), woken);
         }
     }
 }
@@ -251,10 +221,10 @@ struct Firing<'a, K: Kernel, S: Scheduler> {
     woken: &'a mut Woken<S::List>,
 }
 
-/// A timer inside `pd`, with provenance over all of `pd`.
-fn field(pd: &PollDesc, offset: usize) -> NonNull<Timer> {
-    // SAFETY: `offset` is that of a field, within the descriptor.
-    unsafe { NonNull::from(pd).byte_add(offset).cast() }
+/// A timer inside `slot`, with provenance over all of `slot`.
+fn field(slot: &Slot, offset: usize) -> NonNull<Timer> {
+    // SAFETY: `offset` is that of a field, within the slot.
+    unsafe { NonNull::from(slot).byte_add(offset).cast() }
 }
 
 #[cfg(all(test, not(loom)))]
@@ -291,19 +261,19 @@ mod tests {
         let [reader, writer] = pipe2(OFlags::CLOEXEC).unwrap();
         let p = Netpoll::new(Linux::new(), Nobody);
         let pd = p.open(reader).unwrap();
-        pd.rt.set_seq(u32::MAX - 1);
+        let slot = p.cache.get(0).unwrap();
+        slot.rt.set_seq(u32::MAX - 1);
         let far = p.kernel.nanotime() + 3_600_000_000_000;
         p.set_deadline(pd, Side::Read, Some(far)).unwrap();
-        assert_eq!(pd.rt.seq(), u32::MAX);
+        assert_eq!(slot.rt.seq(), u32::MAX);
         p.set_deadline(pd, Side::Read, Some(far + 1)).unwrap();
-        assert_eq!(pd.rt.seq(), 0);
+        assert_eq!(slot.rt.seq(), 0);
         let mut woken = Woken { list: Nobody, delta: 0, others: false };
-        p.deadline_passed(pd, Mode::Read, u32::MAX, &mut woken);
+        p.deadline_passed(slot, Mode::Read, u32::MAX, &mut woken);
         assert_eq!(p.reset(pd, Mode::Read), Ok(()), "the timer from before the wrap is stale");
-        p.deadline_passed(pd, Mode::Read, 0, &mut woken);
-        assert_eq!(p.reset(pd, Mode::Read), Err(Error::Timeout), "the one behind it is not");
-        p.unblock(pd).unwrap();
-        p.close(pd);
+        p.deadline_passed(slot, Mode::Read, 0, &mut woken);
+        assert_eq!(p.reset(pd, Mode::Read), Err(Error::Timeout), "the one after it is not");
+        p.close(pd).unwrap();
         // SAFETY: made above, and used no more.
         unsafe { close(reader).and(close(writer)) }.unwrap();
     }

@@ -1,237 +1,302 @@
-//! `PollDesc`: one registered descriptor. The semaphores, the info word, and their transitions.
+//! `PollDesc`: the handle of a registration, and what can be done with it from outside of the crate.
+//!
+//! A handle is not trusted. It names its poller, a slot and that slot's generation. Each operation compares them, and
+//! refuses a handle of another poller, or of a registration that has ended, by [`Error::Closing`]. That is also the error
+//! of an operation that finds the close under way, so a program that closes while it waits elsewhere has one error to
+//! expect, whichever comes first.
+//!
+//! # Why a handle cannot reach the next owner of its slot
+//! An operation that changes something first counts itself as a user of the slot, by an exchange of the info word, which
+//! has the count beside the generation: so the comparison and the count are one step (`Slot::enter`).
+//! [`Netpoll::close`] marks the word `CLOSED`, after which no operation enters, and the last user to leave frees the slot.
+//! So as long as an operation lasts, parked or not, the slot is not another registration's: there is no moment between the
+//! check and the act at which that could change. Of two threads that close at once the slot's lock lets one mark the
+//! word, and the other gets the error. An enlisted word is not counted as a user: the close takes it out, and an
+//! [`Netpoll::enlist`] at the same time sees the mark and takes it back. So each word comes out once.
+//!
+//! A task that is destroyed while it is parked in a wait never leaves. Its slot is then not used again.
+//!
+//! What only reads (`check`, `has_edge`, `hangup_seen`, and `reset` and `take_edge` where there is no edge) is not
+//! counted. It answers for the moment at which it compared the generation, and changes nothing.
+//!
+//! A generation comes again after 2^32 registrations in one slot. A handle as old as that would be taken for the new
+//! owner's: its operations would disturb that one, but the memory would still be the poller's.
 
-use crate::atomic::{AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering::SeqCst};
-use crate::lock::Spin;
+use super::netpoll::Registered;
+use super::slot::{READY, Slot, info};
+use super::{Error, Kernel, Mode, Netpoll, Scheduler, Side};
+use crate::atomic::Ordering;
 use crate::sys::RawFd;
-use crate::sys::epoll::EpollFlags;
-use crate::timer::Timer;
+use core::num::NonZero;
+use core::sync::atomic::AtomicU64;
 
-/// A direction of waiting.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// For something to read (Go: `'r'`).
-    Read,
-    /// For room to write (Go: `'w'`).
-    Write,
-}
-
-/// The four states of a semaphore: these three, or the waiting task's word.
-pub(super) const NIL: usize = 0;
-pub(super) const READY: usize = 1;
-pub(super) const WAIT: usize = 2;
-
-/// The info word, everything a lock-free check needs: flags below, generation in the upper half.
-pub(super) mod info {
-    /// Being closed; never cleared within a generation.
-    pub const CLOSING: u64 = 1 << 0;
-    /// The last event was an error and nothing else.
-    pub const EVENT_ERR: u64 = 1 << 1;
-    pub const READ_EXPIRED: u64 = 1 << 2;
-    pub const WRITE_EXPIRED: u64 = 1 << 3;
-    /// RDHUP, HUP, ERR or PRI has been seen: from here on a short read does not mean drained, since
-    /// the end of the stream, or what lies behind an urgent byte, brings no edge of its own.
-    pub const STICKY: u64 = 1 << 4;
-    /// EPOLLOUT has been armed.
-    pub const OUT_ARMED: u64 = 1 << 5;
-    /// The poller itself has failed: nothing will ever come.
-    pub const FAILED: u64 = 1 << 6;
-
-    /// All flags.
-    const FLAGS: u64 = CLOSING | EVENT_ERR | READ_EXPIRED | WRITE_EXPIRED | STICKY | OUT_ARMED | FAILED;
-
-    pub const GENERATION: u32 = 32;
-
-    pub const fn generation(word: u64) -> u32 {
-        (word >> GENERATION) as u32
-    }
-
-    // Go keeps its sequence number 4 bits short of its mask (a shift count taken from the wrong
-    // constant), and loses error bits after 65,536 reuses of a slot. Here the halves cannot overlap:
-    const _: () = assert!(FLAGS >> GENERATION == 0);
-    const _: () = assert!(generation((u32::MAX as u64) << GENERATION) == u32::MAX);
-}
-
-/// One descriptor registered with a [`Netpoll`](crate::poll::Netpoll).
+/// A registration with a [`Netpoll`]: what [`Netpoll::open`] returns, and what the operations on it take.
 ///
-/// Its memory is type-stable: once made it is a `PollDesc` for as long as the poller lives, reused
-/// under a new generation, so that a stale event or timer never meets anything else. Two cache
-/// lines: what waits and events touch, then what only deadlines and closing touch.
-#[repr(C, align(64))]
+/// It is a few numbers, which may be copied, kept, and given to other threads, and may outlive both the registration and
+/// the poller. An operation that is given a handle of no use, of another poller or closed, fails with
+/// [`Error::Closing`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PollDesc {
-    pub(super) info: AtomicU64,
-    /// Semaphore of the reader.
-    rg: AtomicUsize,
-    /// Semaphore of the writer.
-    wg: AtomicUsize,
-    /// Constant between open and close.
-    pub(super) fd: AtomicI32,
-    /// This slot's number, for life; the low half of the epoll data word.
-    pub(super) index: u32,
-    /// Next slot in the free list; under the cache's lock.
-    pub(super) link: AtomicU32,
-    pub(super) deadlines: Spin<Deadlines>,
-    pub(super) rt: Timer,
-    pub(super) wt: Timer,
-}
-
-/// What the descriptor's lock guards; `closing` in the info word changes under it too.
-///
-/// The numbers by which a timer that fired for an earlier deadline is recognised (Go: `rseq`, `wseq`) are
-/// those of the timers, which change with every set and stop.
-pub(super) struct Deadlines {
-    /// Absolute ns; 0 none, < 0 expired.
-    pub rd: i64,
-    pub wd: i64,
-}
-
-#[cfg(not(loom))]
-mod layout {
-    use super::PollDesc;
-    use memoffset::offset_of;
-    static_assertions::const_assert!(size_of::<PollDesc>() <= 128);
-    static_assertions::const_assert!(offset_of!(PollDesc, deadlines) <= 64);
-    static_assertions::assert_impl_all!(PollDesc: Send, Sync);
+    poller: NonZero<u64>,
+    id: u64,
 }
 
 impl PollDesc {
-    pub(super) fn new(index: u32, fire: [crate::timer::Fire; 2]) -> PollDesc {
-        PollDesc {
-            info: AtomicU64::new(1 << info::GENERATION),
-            rg: AtomicUsize::new(NIL),
-            wg: AtomicUsize::new(NIL),
-            fd: AtomicI32::new(-1),
-            index,
-            link: AtomicU32::new(0),
-            deadlines: Spin::new(Deadlines { rd: 0, wd: 0 }),
-            rt: Timer::new(fire[0]),
-            wt: Timer::new(fire[1]),
+    /// Its number, by which [`Netpoll::desc`] finds it: for callers that can only keep numbers, as C programs. It is
+    /// not 0, and no other registration with this poller has it.
+    pub const fn id(self) -> u64 {
+        self.id
+    }
+}
+
+/// Distinguishes pollers, which an address does not: a poller may be moved, and its memory may be another's later.
+pub(super) struct Identity(AtomicU64);
+
+/// Identities given away.
+static IDENTITIES: AtomicU64 = AtomicU64::new(0);
+
+impl Identity {
+    pub const fn new() -> Identity {
+        Identity(AtomicU64::new(0)) // none yet
+    }
+
+    #[inline]
+    fn get(&self) -> NonZero<u64> {
+        NonZero::new(self.0.load(Ordering::Relaxed)).unwrap_or_else(|| self.make())
+    }
+
+    #[cold]
+    fn make(&self) -> NonZero<u64> {
+        // 64 bits do not run over.
+        let new = NonZero::<u64>::MIN.saturating_add(IDENTITIES.fetch_add(1, Ordering::Relaxed));
+        match self.0.compare_exchange(0, new.get(), Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) => new,
+            Err(first) => NonZero::new(first).unwrap_or(new),
+        }
+    }
+}
+
+/// A slot that is not freed meanwhile.
+struct User<'p, K: Kernel, S: Scheduler>(Registered<'p, K, S>);
+
+impl<K: Kernel, S: Scheduler> Drop for User<'_, K, S> {
+    #[inline]
+    fn drop(&mut self) {
+        let Registered { poller, slot } = self.0;
+        if slot.leave() {
+            poller.release(slot);
+        }
+    }
+}
+
+impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
+    #[inline]
+    fn slot(&self, pd: PollDesc) -> Result<&Slot, Error> {
+        let known = pd.poller == self.identity.get();
+        known.then(|| self.cache.get(pd.id as u32)).flatten().ok_or(Error::Closing)
+    }
+
+    /// For what changes something.
+    #[inline]
+    fn user(&self, pd: PollDesc) -> Result<User<'_, K, S>, Error> {
+        let slot = self.slot(pd)?;
+        slot.enter(info::generation(pd.id))?;
+        // SAFETY: a slot of this poller, which the count keeps for this registration.
+        Ok(User(unsafe { self.registered(slot) }))
+    }
+
+    /// For what only reads: the slot and its info word, at a time at which it was that of the registration.
+    #[inline]
+    fn peek(&self, pd: PollDesc) -> Result<(&Slot, u64), Error> {
+        let slot = self.slot(pd)?;
+        let word = slot.info.load(Ordering::SeqCst);
+        if info::generation(word) == info::generation(pd.id) && word & info::CLOSED == 0 {
+            Ok((slot, word))
+        } else {
+            Err(Error::Closing)
         }
     }
 
-    /// The descriptor number it was opened for.
-    pub fn fd(&self) -> RawFd {
-        self.fd.load(SeqCst)
+    /// Registers `fd`, which should be non-blocking (Go: `pollOpen`). The number stays the caller's to close, after
+    /// [`Netpoll::close`].
+    ///
+    /// # Errors
+    /// [`Error::Os`]: `EPERM` for a file that cannot be polled (a regular one; use it blocking),
+    /// `ENOSPC` at `fs.epoll.max_user_watches`, `EEXIST` if registered already, `ENOMEM`, `EBADF`; or
+    /// why the poller could not be made. Nothing is left behind.
+    pub fn open(&self, fd: RawFd) -> Result<PollDesc, Error> {
+        let slot = self.register(fd)?;
+        Ok(PollDesc { poller: self.identity.get(), id: slot.data() })
+    }
+
+    /// The registration with this poller that has the number `id` ([`PollDesc::id`]). Whether there is one is found out
+    /// when it is used.
+    pub fn desc(&self, id: u64) -> PollDesc {
+        PollDesc { poller: self.identity.get(), id }
+    }
+
+    /// The number that was registered.
+    ///
+    /// # Errors
+    /// [`Error::Closing`] if it has been closed.
+    pub fn fd(&self, pd: PollDesc) -> Result<RawFd, Error> {
+        Ok(self.user(pd)?.0.slot.fd())
+    }
+
+    /// Begins the close (Go: `pollUnblock`): every wait from now on, and every one under way, returns
+    /// [`Error::Closing`]. [`Netpoll::close`] should follow. That does the same first, so this is needed only to end the
+    /// waits before the registration ends.
+    ///
+    /// # Errors
+    /// [`Error::Closing`] if it has begun already.
+    pub fn unblock(&self, pd: PollDesc) -> Result<(), Error> {
+        self.user(pd)?.0.unblock()
+    }
+
+    /// Ends the registration (Go: `pollClose`). Waits that are under way return [`Error::Closing`], also
+    /// [`Netpoll::wait_canceled`], and so does every later operation. When this returns the kernel has forgotten the
+    /// number, which may be closed: close it after this, since a duplicate of the number would keep the kernel's entry
+    /// alive.
+    ///
+    /// # Errors
+    /// [`Error::Closing`] if it has been closed, also by another thread at the same time; [`Error::Busy`] if 16 million
+    /// operations are under way.
+    pub fn close(&self, pd: PollDesc) -> Result<(), Error> {
+        let user = self.user(pd)?;
+        if !user.0.begin_close(info::CLOSING | info::CLOSED) {
+            return Err(Error::Closing);
+        }
+        user.0.deregister();
+        Ok(()) // the last user frees the slot, maybe this one
+    }
+
+    /// Sets, moves or clears the time from which operations fail with [`Error::Timeout`], waiting ones
+    /// included: `deadline` is absolute, in ns of [`Kernel::nanotime`]; `None` clears it, and a time
+    /// that is not in the future takes effect at once. It stays in force until changed, and takes precedence over data
+    /// that is ready (Go: `pollSetDeadline`).
+    ///
+    /// # Errors
+    /// [`Error::Closing`]; [`Error::Os`] with `ENOMEM` when the timer heap cannot grow: there is then
+    /// no deadline on the side that failed.
+    pub fn set_deadline(&self, pd: PollDesc, side: Side, deadline: Option<i64>) -> Result<(), Error> {
+        self.user(pd)?.0.set_deadline(side, deadline)
+    }
+
+    /// What makes operations in direction `mode` useless right now (Go: `netpollcheckerr`): closing
+    /// before an expired deadline before a hopeless descriptor, which is an error of readers only; a
+    /// writer's own call reports a better error (golang/go#30624).
+    ///
+    /// # Errors
+    /// [`Error::Closing`], [`Error::Timeout`], [`Error::NotPollable`], or the poller's failure.
+    #[inline]
+    pub fn check(&self, pd: PollDesc, mode: Mode) -> Result<(), Error> {
+        let (_, word) = self.peek(pd)?;
+        self.check_word(word, mode)
+    }
+
+    /// Before an operation in direction `mode`: reports what makes it useless, and forgets an edge that
+    /// came before now (Go: `pollReset`). The operation must follow, because the forgotten edge may have
+    /// been the last.
+    ///
+    /// # Errors
+    /// As [`Netpoll::check`].
+    #[inline]
+    pub fn reset(&self, pd: PollDesc, mode: Mode) -> Result<(), Error> {
+        let (slot, word) = self.peek(pd)?;
+        self.check_word(word, mode)?;
+        if slot.semaphore(mode).load(Ordering::Relaxed) != READY {
+            return Ok(());
+        }
+        self.user(pd)?.0.reset(mode)
+    }
+
+    /// Parks the calling task until there is an edge in direction `mode`, and uses it up (Go:
+    /// `pollWait`). Returns at once if one came since the last [`Netpoll::reset`] or wait. The first
+    /// wait to write also arms OUT, by one `EPOLL_CTL_MOD` in the life of the descriptor.
+    ///
+    /// # Errors
+    /// As [`Netpoll::check`]; [`Error::Busy`] if another task waits in the same direction;
+    /// [`Error::Os`] if OUT could not be armed.
+    #[inline]
+    pub fn wait(&self, pd: PollDesc, mode: Mode) -> Result<(), Error> {
+        self.user(pd)?.0.wait(mode)
+    }
+
+    /// As [`Netpoll::wait`], deaf to deadlines and [`Netpoll::unblock`]: for an operation in flight that nothing can
+    /// recall (Go: `pollWaitCanceled`).
+    ///
+    /// # Errors
+    /// [`Error::Busy`]; [`Error::Os`] if OUT could not be armed, or the poller has failed; [`Error::Closing`] after
+    /// [`Netpoll::close`].
+    pub fn wait_canceled(&self, pd: PollDesc, mode: Mode) -> Result<(), Error> {
+        self.user(pd)?.0.wait_canceled(mode)
+    }
+
+    /// Forgets an edge as [`Netpoll::reset`] does, and returns whether there was one.
+    ///
+    /// # Errors
+    /// As [`Netpoll::check`].
+    pub fn take_edge(&self, pd: PollDesc, mode: Mode) -> Result<bool, Error> {
+        let (slot, word) = self.peek(pd)?;
+        self.check_word(word, mode)?;
+        if slot.semaphore(mode).load(Ordering::Relaxed) != READY {
+            return Ok(false);
+        }
+        self.user(pd)?.0.take_edge(mode)
+    }
+
+    /// Whether an edge is latched in direction `mode`, for the next wait.
+    ///
+    /// # Errors
+    /// [`Error::Closing`] if it has been closed.
+    pub fn has_edge(&self, pd: PollDesc, mode: Mode) -> Result<bool, Error> {
+        let (slot, _) = self.peek(pd)?;
+        Ok(slot.has_edge(mode))
     }
 
     /// Whether the peer has hung up, or an error or urgent data was reported, at any time since open.
     ///
     /// While this is `false`, a read from a TCP socket or a plain pipe that returned less than was
-    /// asked for, and was made after [`Netpoll::reset`](crate::poll::Netpoll::reset) or a wait, has
+    /// asked for, and was made after [`Netpoll::reset`] or a wait, has
     /// drained it: the next read may wait at once, without the system call that says EAGAIN. Not so for
     /// datagrams, Unix sockets, terminals and packet pipes, where a short read is normal.
-    #[inline]
-    pub fn hangup_seen(&self) -> bool {
-        self.info.load(SeqCst) & info::STICKY != 0
-    }
-
-    /// The word to register with epoll: generation above, index below; never 0.
-    pub(super) fn data(&self) -> u64 {
-        self.info.load(SeqCst) >> info::GENERATION << 32 | self.index as u64
-    }
-
-    #[inline]
-    pub(super) fn semaphore(&self, mode: Mode) -> &AtomicUsize {
-        match mode {
-            Mode::Read => &self.rg,
-            Mode::Write => &self.wg,
-        }
-    }
-
-    /// Whether edges of this direction have to be asked for first.
-    #[inline]
-    pub(super) fn unwatched(&self, mode: Mode) -> bool {
-        mode == Mode::Write && self.info.load(SeqCst) & info::OUT_ARMED == 0
-    }
-
-    /// Go's `netpollunblock`: leaves `READY` behind for an event, `NIL` otherwise, and returns the
-    /// word of the task that must be readied, if one was parked.
     ///
-    /// Only an event creates `READY`, and nothing here takes it away: a deadline or a close must not
-    /// erase an edge that the owner has not used.
-    pub(super) fn unblock(&self, mode: Mode, event: bool) -> Option<usize> {
-        let semaphore = self.semaphore(mode);
-        let new = if event { READY } else { NIL };
-        let mut old = semaphore.load(SeqCst);
-        loop {
-            if old == READY || old == new {
-                return None;
-            }
-            match semaphore.compare_exchange(old, new, SeqCst, SeqCst) {
-                Ok(_) if old > WAIT => return Some(old),
-                Ok(_) => return None, // the commit of a park under way will fail
-                Err(now) => old = now,
-            }
-        }
+    /// # Errors
+    /// [`Error::Closing`] if it has been closed.
+    pub fn hangup_seen(&self, pd: PollDesc) -> Result<bool, Error> {
+        let (slot, _) = self.peek(pd)?;
+        Ok(slot.hangup_seen())
     }
 
-    /// Notes what an event says beyond who wakes up, before anybody is woken by it. `false`: the slot
-    /// has been reused since the event was registered, and the event is stale.
+    /// Puts `waiter` into the semaphore of direction `mode`, and returns: for a task that waits for other
+    /// things too, on which it parks by itself. The next edge, deadline, close or failure takes the waiter
+    /// out and hands it on like a parked one, perhaps before this has returned; so whatever the word
+    /// stands for must be ready for that. If none of them comes, [`Netpoll::withdraw`] takes it out.
     ///
-    /// "An error and nothing else" is only known once OUT is watched too: without it a writable socket
-    /// with a pending error looks the same (golang/go#30817 from the other side).
+    /// `false`: an edge is latched, and stays so ([`Netpoll::take_edge`]); the waiter is not put in.
     ///
-    /// The generation is compared inside the loop that changes the word, so that a closed descriptor's
-    /// error never marks its successor (golang/go#59545).
-    #[inline]
-    pub(super) fn note(&self, generation: u32, events: EpollFlags) -> bool {
-        let sticky = EpollFlags::RDHUP | EpollFlags::HUP | EpollFlags::ERR | EpollFlags::PRI;
-        let mut old = self.info.load(SeqCst);
-        loop {
-            if info::generation(old) != generation {
-                return false;
-            }
-            let mut new = old & !info::EVENT_ERR;
-            if events == EpollFlags::ERR && old & info::OUT_ARMED != 0 {
-                new |= info::EVENT_ERR;
-            }
-            if events.intersects(sticky) {
-                new |= info::STICKY;
-            }
-            if new == old {
-                return true; // every event of a healthy connection
-            }
-            match self.info.compare_exchange(old, new, SeqCst, SeqCst) {
-                Ok(_) => return true,
-                Err(now) => old = now,
-            }
-        }
+    /// # Errors
+    /// As [`Netpoll::wait`]. Nothing is left in the semaphore then.
+    pub fn enlist(&self, pd: PollDesc, mode: Mode, waiter: S::Waiter) -> Result<bool, Error> {
+        self.user(pd)?.0.enlist(mode, waiter)
     }
 
-    /// Sets and clears flags of the info word. For all flags but the event's, under the lock.
-    pub(super) fn publish(&self, set: u64, clear: u64) {
-        let mut old = self.info.load(SeqCst);
-        while let Err(now) = self.info.compare_exchange(old, old & !clear | set, SeqCst, SeqCst) {
-            old = now;
-        }
+    /// Takes back what [`Netpoll::enlist`] put in. `false`: another thread has taken it out, and hands it on or
+    /// has done so; an edge that did is latched in its place, for the next wait. An edge is never lost
+    /// here: as long as the waiter is in the semaphore, none has come.
+    ///
+    /// # Errors
+    /// [`Error::Closing`] if it has been closed: that has taken out what was in.
+    pub fn withdraw(&self, pd: PollDesc, mode: Mode, waiter: S::Waiter) -> Result<bool, Error> {
+        Ok(self.user(pd)?.0.withdraw(mode, waiter))
     }
 
-    /// Ends the slot's generation: events and timers of the past no longer match. Under the lock.
-    pub(super) fn next_generation(&self) {
-        let generation = info::generation(self.info.load(SeqCst)).wrapping_add(1).max(1);
-        self.info.swap((generation as u64) << info::GENERATION, SeqCst); // a swap as in `open`
-    }
-}
-
-#[cfg(all(test, not(loom)))]
-mod tests {
-    use super::{EpollFlags, PollDesc, SeqCst, info};
-
-    unsafe fn never(_: core::ptr::NonNull<super::Timer>, _: u32, _: *mut ()) {}
-
-    /// 2^32 reuses of one slot: the generation starts again at 1, since 0 is the break's.
-    #[test]
-    fn generation_wraps_past_zero() {
-        let pd = PollDesc::new(5, [never; 2]);
-        assert_eq!(pd.data(), 1 << 32 | 5);
-        let last = u32::MAX;
-        pd.info.store((last as u64) << info::GENERATION, SeqCst);
-        pd.publish(info::CLOSING | info::OUT_ARMED | info::FAILED, 0);
-        assert_eq!(pd.data(), (last as u64) << 32 | 5);
-        assert!(pd.note(last, EpollFlags::ERR));
-        assert!(pd.hangup_seen());
-        pd.next_generation();
-        assert_eq!(pd.data(), 1 << 32 | 5);
-        assert!(!pd.note(last, EpollFlags::HUP), "stale");
-        assert_eq!(pd.info.load(SeqCst), 1 << info::GENERATION, "no flag crosses");
+    /// Has edges of direction `mode` reported. Those of writing are from the first time on, which costs
+    /// one `EPOLL_CTL_MOD`; what holds already counts as an edge then.
+    ///
+    /// # Errors
+    /// [`Error::Os`] if OUT could not be armed, [`Error::Closing`] if it has been closed.
+    pub fn watch(&self, pd: PollDesc, mode: Mode) -> Result<(), Error> {
+        self.user(pd)?.0.watch(mode)
     }
 }

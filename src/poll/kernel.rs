@@ -12,7 +12,17 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 /// The kernel as the poller sees it. [`Linux`] is the real one; tests bring one with a virtual clock,
 /// scripted events and injected errors.
-pub trait Kernel {
+///
+/// # Safety
+/// The poller believes two of the answers, and reads and writes memory by them:
+/// * [`Kernel::map`] returns `len` bytes that are zero, readable and writable, aligned to a page. They are the
+///   caller's alone until they are given to [`Kernel::unmap`], also if the kernel is moved meanwhile.
+/// * [`Kernel::epoll_wait`] has written as many records as it says, from the front of `events`, and says no more than
+///   these have room for.
+///
+/// The others may be wrong, also what is in the records and what the clock shows: then tasks are woken too early, or
+/// not at all.
+pub unsafe trait Kernel {
     /// `epoll_create1(EPOLL_CLOEXEC)`.
     ///
     /// # Errors
@@ -39,7 +49,7 @@ pub trait Kernel {
     ) -> Result<(), Errno>;
 
     /// Waits for events: `delay` ns, without limit if negative, not at all if 0. Returns how many
-    /// records were written from the front of `events`.
+    /// records were written from the front of `events`: see the contract above.
     ///
     /// # Errors
     /// As `epoll_pwait(2)`, `EINTR` included.
@@ -62,7 +72,7 @@ pub trait Kernel {
     /// The monotonic clock, in ns (Go: `nanotime`).
     fn nanotime(&self) -> i64;
 
-    /// `len` bytes of zeroed memory, aligned to a page.
+    /// `len` bytes of zeroed memory, aligned to a page: see the contract above. `len` is not 0.
     ///
     /// # Errors
     /// `ENOMEM`.
@@ -75,7 +85,7 @@ pub trait Kernel {
     unsafe fn unmap(&self, memory: NonNull<u8>, len: usize);
 }
 
-/// How `CLOCK_MONOTONIC` is read.
+/// How `CLOCK_MONOTONIC` is read. What it returns may make deadlines pass at the wrong time, and no more than that.
 pub trait Clock {
     /// In ns.
     fn nanotime() -> i64;
@@ -149,7 +159,9 @@ pub const fn timeout_ms(delay: i64) -> i32 {
     }
 }
 
-impl<C: Clock> Kernel for Linux<C> {
+// SAFETY: a new mapping of `mmap` is what `map` promises, and the caller's alone; `epoll_pwait` and `epoll_pwait2` are given the
+// length of `events`, and return how many records they wrote (the kernel's ABI).
+unsafe impl<C: Clock> Kernel for Linux<C> {
     fn epoll_create(&self) -> Result<RawFd, Errno> {
         loop {
             let fd = sys::epoll::epoll_create1(EpollCreateFlags::CLOEXEC)?;

@@ -1,9 +1,14 @@
 //! The network poller: Go's `netpoll` as a value, for any scheduler.
 //!
 //! A [`PollDesc`] stands for one descriptor registered with epoll, once, edge triggered. For each
-//! direction it holds a one-bit semaphore: *ready* (an edge came and nobody has used it yet), or the
+//! direction the poller holds a one-bit semaphore: *ready* (an edge came and nobody has used it yet), or the
 //! task that waits for the edge. [`Netpoll::netpoll`] asks the kernel for edges and hands back the
 //! tasks they wake; closing and deadlines wake them without an edge.
+//!
+//! No use of the poller in safe code, right or wrong, is undefined behaviour. A [`PollDesc`] is compared with the
+//! registration that it names; what the poller believes of its kernel and of its waiters is in the contracts of two
+//! `unsafe` traits, [`Kernel`] and [`Waiter`], which [`Linux`] and references (`&T`) keep. So an embedder that has these
+//! needs no `unsafe` itself.
 //!
 //! The poller knows no scheduler and no operating system. It reaches the one through [`Scheduler`]
 //! (park the current task, make a task runnable) and the other through [`Kernel`] (epoll, a clock,
@@ -35,24 +40,31 @@
 //! * sleeper: count itself, then load the wake flag / eater of a break event: load the count after
 //!   the flag was set ([`Netpoll::break_`]).
 //!
-//! Lock order: descriptor < heap of timers < timer, and descriptor < poll cache. No lock is held while a task is readied or parked.
+//! Lock order: slot < heap of timers < timer, and slot < poll cache. No lock is held while a task is readied or parked.
 
 mod cache;
+mod close;
 mod deadline;
 mod desc;
 mod kernel;
 #[cfg(all(test, loom))]
 pub(crate) mod model;
 mod netpoll;
+mod slot;
 mod stats;
 mod wait;
 
 pub use deadline::Side;
-pub use desc::{Mode, PollDesc};
+pub use desc::PollDesc;
 #[cfg(all(feature = "rt", not(loom)))]
 pub(crate) use kernel::above_stdio;
 pub use kernel::{Clock, Kernel, Linux, SystemCall, timeout_ms};
+#[cfg(any(feature = "rt", loom))]
+pub(crate) use netpoll::Registered;
 pub use netpoll::{EVENTS, Netpoll};
+pub use slot::Mode;
+#[cfg(all(feature = "rt", not(loom)))]
+pub(crate) use slot::Slot;
 pub use stats::Stats;
 
 use crate::sys::{Call, Errno};
@@ -61,14 +73,35 @@ use core::fmt;
 /// What waits, one machine word: a task's address, an index, a boxed waker; or, for a scheduler that uses
 /// [`Netpoll::enlist`], something from which it finds out whether there is still a task to wake.
 ///
+/// References to what threads may share are waiters, and need no `unsafe`: `&'static Task`, say. Not so to what they may
+/// not:
+///
+/// ```
+/// # use netpoll::poll::Waiter;
+/// # fn is_waiter<W: Waiter>() {}
+/// is_waiter::<&core::sync::atomic::AtomicU64>();
+/// ```
+///
+/// ```compile_fail
+/// # use netpoll::poll::Waiter;
+/// # fn is_waiter<W: Waiter>() {}
+/// is_waiter::<&core::cell::Cell<u64>>();
+/// ```
+///
+/// A waiter is `Copy`, so nothing but its own type keeps safe code from putting it in twice, or from calling
+/// [`Scheduler::ready`] with it. Hence a scheduler that has to rely on more than a reference says, as that a task is
+/// still there, or readied once, needs a type of waiters that safe code cannot make, which a pointer is not.
+///
 /// # Safety
-/// `from_word(into_word(w))` must be `w` again, also on another thread than the one that parked, and
-/// the word must be none of 0, 1 and 2, which the semaphores use for nil, ready and wait.
+/// * `from_word(into_word(w))` must be `w` again, also on another thread than the one that parked: a waiter is `Send`,
+///   whether that is declared or not.
+/// * The word must be none of 0, 1 and 2, which the semaphores use for nil, ready and wait. Two waiters with the same
+///   word are the same one.
 pub unsafe trait Waiter: Copy {
     /// It as a word greater than 2.
     fn into_word(self) -> usize;
 
-    /// What is behind a word.
+    /// The waiter whose word it is.
     ///
     /// # Safety
     /// `word` must have come from [`Waiter::into_word`], and is turned back exactly once for each park
@@ -76,6 +109,23 @@ pub unsafe trait Waiter: Copy {
     unsafe fn from_word(word: usize) -> Self;
 }
 
+/// Of what is aligned to 4 bytes or more.
+// SAFETY: an address of something aligned to 4 or more is above 2. A reference survives the trip as long as its lifetime
+// lasts, which is part of the poller's type and cannot be another one there (`Netpoll::waiter`); and it may be used in
+// any thread, since `T` is `Sync`.
+unsafe impl<T: Sync> Waiter for &T {
+    fn into_word(self) -> usize {
+        const { assert!(align_of::<T>() >= 4) };
+        core::ptr::from_ref(self).expose_provenance()
+    }
+
+    unsafe fn from_word(word: usize) -> Self {
+        // SAFETY: the word came from a reference of this type (contract).
+        unsafe { &*core::ptr::with_exposed_provenance(word) }
+    }
+}
+
+/// Of what is aligned to 4 bytes or more. A pointer says nothing of what is there: see above.
 // SAFETY: an address of something aligned to 4 or more is above 2, and a pointer survives the trip.
 unsafe impl<T> Waiter for core::ptr::NonNull<T> {
     fn into_word(self) -> usize {
@@ -92,11 +142,14 @@ unsafe impl<T> Waiter for core::ptr::NonNull<T> {
 /// Collects the woken, in the order of their events. A waiter that turns out to have nobody to wake may be
 /// left out.
 pub trait WakeList<W>: Default {
-    /// Appends `waiter`.
+    /// Appends `waiter`. It must not call the poller, which may hold the lock of a slot.
     fn push(&mut self, waiter: W);
 }
 
 /// What the poller needs of a scheduler.
+///
+/// It is not believed: a park that returns without having been readied, that calls nothing, or a `ready` that does
+/// nothing makes waits fail by [`Error::Busy`], or last for ever.
 pub trait Scheduler {
     /// A task of this scheduler, or what stands for one.
     type Waiter: Waiter;
@@ -125,7 +178,8 @@ pub trait Scheduler {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Error {
-    /// The descriptor is being closed (Go: `pollErrClosing`).
+    /// The descriptor is being closed, or has been (Go: `pollErrClosing`); or it is registered with another poller, and
+    /// this one has none by that handle.
     Closing,
     /// The deadline of this direction has passed (Go: `pollErrTimeout`).
     Timeout,

@@ -1,15 +1,18 @@
-//! `Netpoll`: registration, the poll, break. Waiting is in `wait.rs`, deadlines are in `deadline.rs`.
+//! `Netpoll`: registration, the poll, break. The operations on a slot are in `wait.rs`, `deadline.rs` and `close.rs`;
+//! `desc.rs` has the same by handles.
 
 use super::cache::PollCache;
-use super::desc::{NIL, WAIT, info};
+use super::desc::Identity;
+use super::slot::{NIL, Slot, WAIT, info};
 use super::stats::{Counts, Stats};
-use super::{Error, Kernel, Mode, PollDesc, Scheduler, Waiter, WakeList};
+use super::{Error, Kernel, Mode, Scheduler, Waiter, WakeList};
 use crate::atomic::{AtomicI32, AtomicU32, Ordering};
 use crate::lock::Mutex;
 use crate::sys::Call;
 use crate::sys::epoll::{CtlOp, EpollEvent, EpollFlags};
 use crate::sys::{Errno, RawFd};
 use crate::timer::{AtomicTime, NEVER, Timers};
+use core::marker::PhantomData;
 use core::mem::MaybeUninit;
 
 /// Events taken from the kernel at once (Go's figure).
@@ -26,6 +29,47 @@ pub(super) const REGISTER: EpollFlags =
 /// A network poller over the kernel `K` for the scheduler `S`.
 ///
 /// Makes its epoll instance when it is first needed, so that a program that opens nothing pays nothing.
+///
+/// A poller keeps waiters as words, and makes waiters of them again. So its scheduler's lifetime cannot be taken for a
+/// shorter one, as that of the scheduler alone can: a waiter that lasts less long would come out as one that lasts longer.
+///
+/// ```
+/// # use netpoll::poll::{Linux, Netpoll, Scheduler, WakeList};
+/// # #[derive(Default)]
+/// # struct Woken;
+/// # impl<'a> WakeList<&'a u64> for Woken {
+/// #     fn push(&mut self, _: &'a u64) {}
+/// # }
+/// struct Tasks<'a>(&'a [u64]);
+/// # impl<'a> Scheduler for Tasks<'a> {
+/// #     type Waiter = &'a u64;
+/// #     type List = Woken;
+/// #     fn park(&self, _: impl FnOnce(&'a u64) -> bool) {}
+/// #     fn ready(&self, _: &'a u64) {}
+/// # }
+/// fn shorter<'a>(tasks: &'a Tasks<'static>) -> &'a Tasks<'a> {
+///     tasks
+/// }
+/// ```
+///
+/// ```compile_fail
+/// # use netpoll::poll::{Linux, Netpoll, Scheduler, WakeList};
+/// # #[derive(Default)]
+/// # struct Woken;
+/// # impl<'a> WakeList<&'a u64> for Woken {
+/// #     fn push(&mut self, _: &'a u64) {}
+/// # }
+/// struct Tasks<'a>(&'a [u64]);
+/// # impl<'a> Scheduler for Tasks<'a> {
+/// #     type Waiter = &'a u64;
+/// #     type List = Woken;
+/// #     fn park(&self, _: impl FnOnce(&'a u64) -> bool) {}
+/// #     fn ready(&self, _: &'a u64) {}
+/// # }
+/// fn shorter<'a>(poller: &'a Netpoll<Linux, Tasks<'static>>) -> &'a Netpoll<Linux, Tasks<'a>> {
+///     poller
+/// }
+/// ```
 pub struct Netpoll<K: Kernel, S: Scheduler> {
     pub(super) kernel: K,
     pub(super) sched: S,
@@ -46,8 +90,26 @@ pub struct Netpoll<K: Kernel, S: Scheduler> {
     pub(super) failed: AtomicI32,
     pub(super) cache: PollCache,
     pub(super) timers: Timers,
+    pub(super) identity: Identity,
     counts: Counts,
+    /// Words go in and come out as waiters: neither a longer nor a shorter lifetime may be taken for theirs.
+    waiter: PhantomData<fn(S::Waiter) -> S::Waiter>,
 }
+
+/// A slot and its poller. The operations on a descriptor are methods of this. An operation by a handle is first counted
+/// as a user of the slot (`desc.rs`); the runtime counts its users itself (`net::fdmutex`).
+pub(crate) struct Registered<'p, K: Kernel, S: Scheduler> {
+    pub(super) poller: &'p Netpoll<K, S>,
+    pub(super) slot: &'p Slot,
+}
+
+impl<K: Kernel, S: Scheduler> Clone for Registered<'_, K, S> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<K: Kernel, S: Scheduler> Copy for Registered<'_, K, S> {}
 
 /// The woken, and what [`Netpoll::adjust_waiters`] must be told of them.
 pub(super) struct Woken<L> {
@@ -81,7 +143,9 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
             failed: AtomicI32::new(0),
             cache: PollCache::new(),
             timers: Timers::new(),
+            identity: Identity::new(),
             counts: Counts::new(),
+            waiter: PhantomData,
         }
     }
 
@@ -101,7 +165,9 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
             failed: AtomicI32::new(0),
             cache: PollCache::new(),
             timers: Timers::new(),
+            identity: Identity::new(),
             counts: Counts::new(),
+            waiter: PhantomData,
         };
         for word in [&netpoll.wake_sig, &netpoll.sleepers, &netpoll.waiters] {
             word.store(0, Ordering::SeqCst);
@@ -174,11 +240,11 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
     /// waits for: for dumps. Takes no lock, so tasks may be woken meanwhile; the word is to be looked at,
     /// and is still the poller's.
     pub fn for_each_waiter(&self, mut f: impl FnMut(usize, RawFd, Mode)) {
-        self.cache.for_each(|pd| {
+        self.cache.for_each(|slot| {
             for mode in [Mode::Read, Mode::Write] {
-                let word = pd.semaphore(mode).load(Ordering::Relaxed);
+                let word = slot.semaphore(mode).load(Ordering::Relaxed);
                 if word > WAIT {
-                    f(word, pd.fd(), mode);
+                    f(word, slot.fd(), mode);
                 }
             }
         });
@@ -189,67 +255,53 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
         fd >= 0 && self.epfd.load(Ordering::Acquire) != 0 && (fd == self.epfd() || fd == self.break_fd())
     }
 
-    /// Registers `fd`, which should be non-blocking (Go: `pollOpen`). The descriptor serves until
-    /// [`Netpoll::close`]; the number stays the caller's to close, after that.
-    ///
-    /// # Errors
-    /// [`Error::Os`]: `EPERM` for a file that cannot be polled (a regular one; use it blocking),
-    /// `ENOSPC` at `fs.epoll.max_user_watches`, `EEXIST` if registered already, `ENOMEM`, `EBADF`; or
-    /// why the poller could not be made. Nothing is left behind.
-    pub fn open(&self, fd: RawFd) -> Result<&PollDesc, Error> {
+    /// See [`Netpoll::open`]. The slot is the caller's until its [`Registered::close`].
+    pub(crate) fn register(&self, fd: RawFd) -> Result<&Slot, Error> {
         self.init()?;
         let fire = [Self::fire_read as crate::timer::Fire, Self::fire_write];
-        let pd = self.cache.alloc(&self.kernel, fire).map_err(|e| Error::Os(Call::Mmap, e))?;
+        let slot = self.cache.alloc(&self.kernel, fire).map_err(|e| Error::Os(Call::Mmap, e))?;
         {
-            let mut d = pd.deadlines.lock();
+            let mut d = slot.deadlines.lock();
             // A stale event may have left an edge, or an error, on the free slot. (Swaps cost what such
             // stores do, and the model checker orders them exactly against a poll's exchange.)
-            pd.semaphore(Mode::Read).swap(NIL, Ordering::SeqCst);
-            pd.semaphore(Mode::Write).swap(NIL, Ordering::SeqCst);
-            pd.fd.store(fd, Ordering::SeqCst);
-            pd.publish(0, !0 >> (64 - info::GENERATION));
+            slot.semaphore(Mode::Read).swap(NIL, Ordering::SeqCst);
+            slot.semaphore(Mode::Write).swap(NIL, Ordering::SeqCst);
+            slot.fd.store(fd, Ordering::SeqCst);
+            slot.publish(0, !0 >> (64 - info::GENERATION));
             d.rd = 0;
             d.wd = 0;
         }
         let added = match self.failed.load(Ordering::SeqCst) {
-            0 => self.ctl(CtlOp::Add, pd, REGISTER),
+            0 => self.ctl(CtlOp::Add, slot, REGISTER),
             _ => Err(self.failure()),
         };
         match added {
-            Ok(()) => Ok(pd),
+            Ok(()) => Ok(slot),
             Err(e) => {
-                self.release(pd);
+                self.release(slot);
                 Err(e)
             }
         }
     }
 
-    pub(super) fn ctl(&self, op: CtlOp, pd: &PollDesc, events: EpollFlags) -> Result<(), Error> {
+    /// What can be done with `slot`.
+    ///
+    /// # Safety
+    /// It is a slot of this poller. If the slot has another owner by now, what is done reaches that one's registration:
+    /// the caller makes sure that it has not. (Except for [`Registered::withdraw`], which compares the word.)
+    #[inline]
+    pub(crate) unsafe fn registered<'p>(&'p self, slot: &'p Slot) -> Registered<'p, K, S> {
+        Registered { poller: self, slot }
+    }
+
+    pub(super) fn ctl(&self, op: CtlOp, slot: &Slot, events: EpollFlags) -> Result<(), Error> {
         self.kernel
-            .epoll_ctl(self.epfd(), op, pd.fd(), events, pd.data())
+            .epoll_ctl(self.epfd(), op, slot.fd(), events, slot.data())
             .map_err(|e| Error::Os(Call::EpollCtl, e))
     }
 
-    /// Ends the registration (Go: `pollClose`). [`Netpoll::unblock`] must have come before, and nobody
-    /// may wait any more. `pd` must not be used again; events and timers of it that are still under way
-    /// are recognised as stale.
-    pub fn close(&self, pd: &PollDesc) {
-        // Before close(2): a duplicate would keep the entry alive. An error means the user closed the
-        // number under us, and the entry is gone or unreachable either way.
-        let _ = self.ctl(CtlOp::Del, pd, EpollFlags::empty());
-        self.release(pd);
-    }
-
-    fn release(&self, pd: &PollDesc) {
-        {
-            let _d = pd.deadlines.lock();
-            pd.next_generation();
-        }
-        self.cache.free(pd);
-    }
-
     /// Asks the kernel for events, at most [`EVENTS`], waiting up to `delay` ns (0: not at all, negative:
-    /// without limit), and fires due timers. Returns the woken in the order of their events, behind
+    /// without limit), and fires due timers. Returns the woken in the order of their events, after
     /// those whose deadline passed, and what [`Netpoll::adjust_waiters`] must be given once they are
     /// runnable: earlier, and somebody who looks for a deadlock would see neither waiters nor runnables.
     ///
@@ -347,21 +399,21 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
     #[inline]
     fn dispatch(&self, data: u64, events: EpollFlags, woken: &mut Woken<S::List>) {
         let generation = info::generation(data);
-        let Some(pd) = self.cache.get(data as u32) else { return };
-        if !pd.note(generation, events) {
+        let Some(slot) = self.cache.get(data as u32) else { return };
+        if !slot.note(generation, events) {
             return self.counts.stale_event(); // the slot has a new owner
         }
         if events == EpollFlags::ERR {
             // If OUT cannot be armed the descriptor is merely not diagnosed as hopeless.
-            let _ = self.arm_out(pd, Some(generation));
+            let _ = self.arm_out(slot, Some(generation));
         }
         let failure = EpollFlags::HUP | EpollFlags::ERR;
         let read = EpollFlags::IN | EpollFlags::PRI | EpollFlags::RDHUP | failure;
         if events.intersects(read) {
-            self.wake(pd.unblock(Mode::Read, true), woken);
+            self.wake(slot.unblock(Mode::Read, true), woken);
         }
         if events.intersects(EpollFlags::OUT | failure) {
-            self.wake(pd.unblock(Mode::Write, true), woken);
+            self.wake(slot.unblock(Mode::Write, true), woken);
         }
     }
 
@@ -472,10 +524,10 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
     #[cold]
     fn fail(&self, errno: Errno) -> Error {
         self.failed.store(errno.raw(), Ordering::SeqCst);
-        self.cache.for_each(|pd| {
-            pd.publish(info::FAILED, 0);
-            self.ready(pd.unblock(Mode::Read, false));
-            self.ready(pd.unblock(Mode::Write, false));
+        self.cache.for_each(|slot| {
+            slot.publish(info::FAILED, 0);
+            self.ready(slot.unblock(Mode::Read, false));
+            self.ready(slot.unblock(Mode::Write, false));
         });
         self.failure()
     }

@@ -5,7 +5,7 @@ use super::m::{M, acquirem, getm, releasem};
 use super::proc::{gopark, goready, goready_last, injectglist, wakep};
 use super::state::{Poller, SCHED, monitor, set_poller, threads, unpolled};
 use super::waiter::WaitWord;
-use crate::poll::{Clock, Linux, Netpoll, Scheduler};
+use crate::poll::{Clock, Linux, Netpoll, Registered, Scheduler};
 use crate::rt::clock::nanotime;
 use crate::sys::Errno;
 use crate::sys::thread::prctl_set_timerslack;
@@ -28,6 +28,9 @@ impl Clock for Vdso {
 
 /// A poller of this scheduler.
 pub(crate) type Poll = Netpoll<Linux<Vdso>, Runtime>;
+
+/// A descriptor that is registered with [`netpoll`].
+pub(crate) type Polled = Registered<'static, Linux<Vdso>, Runtime>;
 
 impl Scheduler for Runtime {
     type Waiter = WaitWord;

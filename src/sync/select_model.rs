@@ -15,8 +15,8 @@
 use super::chan::{AnyChan, Attempt, Chan, State};
 use super::park::{GQueue, WaitWord, deadline_passes, getg, goready, park_if, task};
 use super::selectgo::{Arm, Direction, Kind, Outcome, run};
-use crate::poll::model::{Os, slot};
-use crate::poll::{Error, Mode, Netpoll, PollDesc, Scheduler, Side};
+use crate::poll::model::{Os, input, registered};
+use crate::poll::{Error, Mode, Netpoll, Registered, Scheduler, Side};
 use core::sync::atomic::AtomicBool as StdBool;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicUsize, Ordering};
@@ -58,15 +58,15 @@ impl World {
         let poller = Netpoll::new(Os::default(), Tasks);
         poller.init().unwrap();
         for fd in [10, 11] {
-            poller.open(fd).unwrap();
+            poller.register(fd).unwrap();
         }
         let bytes = [AtomicUsize::new(0), AtomicUsize::new(0)];
         let exhausted = [StdBool::new(true), StdBool::new(true)];
         Arc::new(World { poller, bytes, exhausted, chan: Chan::make(0).unwrap() })
     }
 
-    fn pd(&self, i: usize) -> &PollDesc {
-        slot(&self.poller, i as u32).0
+    fn pd(&self, i: usize) -> Registered<'_, Os, Tasks> {
+        registered(&self.poller, i as u32)
     }
 
     /// Polls without blocking, and readies the woken.
@@ -79,7 +79,7 @@ impl World {
     /// A byte arrives at descriptor `i`.
     fn arrives(&self, i: usize) {
         self.bytes[i].fetch_add(1, Ordering::SeqCst);
-        self.poller.kernel().events.lock().unwrap().push(slot(&self.poller, i as u32).1);
+        self.poller.kernel().events.lock().unwrap().push(input(&self.poller, i as u32));
         self.poll();
     }
 
@@ -101,9 +101,9 @@ impl World {
     fn read(&self, i: usize) {
         loop {
             if self.exhausted[i].swap(false, Ordering::Relaxed) {
-                self.poller.wait(self.pd(i), Mode::Read).unwrap();
+                self.pd(i).wait(Mode::Read).unwrap();
             } else {
-                self.poller.reset(self.pd(i), Mode::Read).unwrap();
+                self.pd(i).reset(Mode::Read).unwrap();
             }
             if self.bytes[i].fetch_add(0, Ordering::SeqCst) > 0 {
                 return;
@@ -144,7 +144,7 @@ impl Bytes<'_> {
 
 impl Direction for Bytes<'_> {
     fn look(&mut self, _: bool) -> bool {
-        let edge = self.world.poller.take_edge(self.world.pd(self.i), Mode::Read);
+        let edge = self.world.pd(self.i).take_edge(Mode::Read);
         self.result = edge.map(drop);
         let exhausted = &self.world.exhausted[self.i];
         match edge {
@@ -159,11 +159,11 @@ impl Direction for Bytes<'_> {
     }
 
     fn enlist(&mut self, word: WaitWord) -> bool {
-        self.world.poller.enlist(self.world.pd(self.i), Mode::Read, word) == Ok(true)
+        self.world.pd(self.i).enlist(Mode::Read, word) == Ok(true)
     }
 
     fn withdraw(&mut self, word: WaitWord) -> bool {
-        self.world.poller.withdraw(self.world.pd(self.i), Mode::Read, word)
+        self.world.pd(self.i).withdraw(Mode::Read, word)
     }
 
     fn leave(&mut self) {}
@@ -238,7 +238,7 @@ fn select_with_an_event_and_a_sender() {
 #[test]
 fn select_with_a_close_and_a_sender() {
     check(|world| {
-        let closer = spawn(1, &world, |world| world.poller.unblock(world.pd(0)).unwrap());
+        let closer = spawn(1, &world, |world| world.pd(0).unblock().unwrap());
         let sender = spawn(2, &world, World::send);
         match select(&world) {
             Won::Bytes(result) => {
@@ -247,7 +247,7 @@ fn select_with_a_close_and_a_sender() {
             }
             Won::Message => {}
         }
-        assert_eq!(world.poller.wait(world.pd(0), Mode::Read), Err(Error::Closing));
+        assert_eq!(world.pd(0).wait(Mode::Read), Err(Error::Closing));
         closer.join().unwrap();
         sender.join().unwrap();
     });
@@ -256,7 +256,7 @@ fn select_with_a_close_and_a_sender() {
 #[test]
 fn select_with_a_deadline_and_a_sender() {
     check(|world| {
-        world.poller.set_deadline(world.pd(0), Side::Read, Some(100)).unwrap();
+        world.pd(0).set_deadline(Side::Read, Some(100)).unwrap();
         world.poller.kernel().now.store(100, Ordering::Relaxed);
         let timer = spawn(1, &world, World::poll); // fires
         let sender = spawn(2, &world, World::send);
@@ -267,7 +267,7 @@ fn select_with_a_deadline_and_a_sender() {
             }
             Won::Message => {}
         }
-        assert_eq!(world.poller.wait(world.pd(0), Mode::Read), Err(Error::Timeout));
+        assert_eq!(world.pd(0).wait(Mode::Read), Err(Error::Timeout));
         timer.join().unwrap();
         sender.join().unwrap();
     });
@@ -284,7 +284,7 @@ fn select_alone(world: &World) -> Result<(), Error> {
 #[test]
 fn select_with_a_close() {
     check(|world| {
-        let closer = spawn(1, &world, |world| world.poller.unblock(world.pd(0)).unwrap());
+        let closer = spawn(1, &world, |world| world.pd(0).unblock().unwrap());
         assert_eq!(select_alone(&world), Err(Error::Closing));
         closer.join().unwrap();
     });
@@ -294,12 +294,12 @@ fn select_with_a_close() {
 #[test]
 fn select_with_a_deadline_that_is_moved() {
     check(|world| {
-        world.poller.set_deadline(world.pd(0), Side::Read, Some(100)).unwrap();
+        world.pd(0).set_deadline(Side::Read, Some(100)).unwrap();
         world.poller.kernel().now.store(100, Ordering::Relaxed);
         let timer = spawn(1, &world, World::poll); // fires
         let setter = spawn(2, &world, |world| {
-            world.poller.set_deadline(world.pd(0), Side::Read, Some(1000)).unwrap();
-            world.poller.set_deadline(world.pd(0), Side::Read, Some(1)).unwrap(); // in the past
+            world.pd(0).set_deadline(Side::Read, Some(1000)).unwrap();
+            world.pd(0).set_deadline(Side::Read, Some(1)).unwrap(); // in the past
         });
         assert_eq!(select_alone(&world), Err(Error::Timeout));
         timer.join().unwrap();
@@ -311,7 +311,7 @@ fn select_with_a_deadline_that_is_moved() {
 fn select_with_an_event_and_a_close() {
     check(|world| {
         let event = spawn(1, &world, |world| world.arrives(0));
-        let closer = spawn(2, &world, |world| world.poller.unblock(world.pd(0)).unwrap());
+        let closer = spawn(2, &world, |world| world.pd(0).unblock().unwrap());
         let result = select_alone(&world);
         assert!(matches!(result, Ok(()) | Err(Error::Closing)), "{result:?}");
         event.join().unwrap();

@@ -329,9 +329,13 @@ impl Timers {
     /// `ENOMEM` when the heap cannot grow; the timer is then stopped.
     ///
     /// # Safety
-    /// `timer` must be set in these timers only, and stay at its address, as a timer, for as long as they
-    /// are there. The pointer is what the callback will be given: it may reach what surrounds the timer
-    /// only if this one may.
+    /// * `timer` must be set in these timers only, and stay at its address, as a timer, for as long as they
+    ///   are there, stopped or not. The pointer is what the callback will be given: it may reach what surrounds the
+    ///   timer only if this one may.
+    /// * `kernel` must be able to unmap what the kernels of earlier calls have mapped, as the same one is. A poller's
+    ///   timers are set with the poller's ([`Netpoll::kernel`](crate::poll::Netpoll::kernel)).
+    /// * The callback must be right about the context of [`Timers::expire`]. A poller's is for
+    ///   [`Netpoll::wake_on_fire`](crate::poll::Netpoll::wake_on_fire).
     pub unsafe fn set(
         &self,
         kernel: &impl Kernel,

@@ -17,7 +17,8 @@ use std::boxed::Box;
 
 struct Memory;
 
-impl Kernel for Memory {
+// SAFETY: `map` allocates zeros for its caller alone, and no poll waits by this kernel.
+unsafe impl Kernel for Memory {
     fn map(&self, len: usize) -> Result<NonNull<u8>, Errno> {
         // SAFETY: no table is empty.
         NonNull::new(unsafe { alloc_zeroed(layout(len)) }).ok_or(Errno::ENOMEM)
@@ -48,7 +49,7 @@ impl Kernel for Memory {
 }
 
 fn layout(len: usize) -> Layout {
-    Layout::from_size_align(len, 64).unwrap()
+    Layout::from_size_align(len, 4096).unwrap()
 }
 
 /// Two heaps, a timer, and how often its callback was confirmed.

@@ -205,7 +205,8 @@ fn agrees_with_a_sorted_set_under_random_changes() {
 #[test]
 fn stale_entries_make_no_heap_grow() {
     struct OnePage(core::cell::Cell<usize>);
-    impl Kernel for OnePage {
+    // SAFETY: `map` is `Linux`'s, and no poll waits by this kernel.
+    unsafe impl Kernel for OnePage {
         fn map(&self, len: usize) -> Result<NonNull<u8>, Errno> {
             self.0.set(len);
             if len > 4096 { Err(Errno::ENOMEM) } else { Linux::new().map(len) }

@@ -135,7 +135,7 @@ fn break_between_events_loses_neither() {
     p.break_().unwrap();
     p.kernel().event(101, EpollFlags::IN);
     poll(&p, -1);
-    assert!(pds.iter().all(|pd| crate::latched(&p, pd)));
+    assert!(pds.iter().all(|&pd| crate::latched(&p, pd)));
 }
 
 /// Sleepers that come and go while others break and poll: every break is answered.

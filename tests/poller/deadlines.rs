@@ -9,7 +9,7 @@ use netpoll::sys::Errno;
 use netpoll::sys::epoll::EpollFlags;
 use std::thread::scope;
 
-fn wait(p: &Poller, pd: &PollDesc, mode: Mode) -> Result<(), Error> {
+fn wait(p: &Poller, pd: PollDesc, mode: Mode) -> Result<(), Error> {
     scope(|s| spawn(s, 0, || p.wait(pd, mode)).join())
 }
 
@@ -243,7 +243,7 @@ fn close_stops_the_timers() {
     poll(&p, 100_000);
     poll(&p, 100_000);
     assert_eq!(p.kernel().waits(), [1_000, 100_000], "at most one wake for nothing");
-    p.close(pd);
+    p.close(pd).unwrap();
 }
 
 #[test]
@@ -253,7 +253,7 @@ fn new_owner_of_a_slot_inherits_no_deadline() {
     p.set_deadline(pd, Side::Read, Some(1)).unwrap();
     p.set_deadline(pd, Side::Write, Some(5_000)).unwrap();
     p.unblock(pd).unwrap();
-    p.close(pd);
+    p.close(pd).unwrap();
     let pd = p.open(FD + 1).unwrap();
     poll(&p, 10_000);
     assert_eq!((p.reset(pd, Mode::Read), p.reset(pd, Mode::Write)), (Ok(()), Ok(())));
@@ -267,7 +267,7 @@ fn timed_out_come_before_those_with_events() {
     scope(|s| {
         let p = &p;
         let tasks: Vec<_> =
-            pds.iter().enumerate().map(|(i, pd)| spawn(s, i, move || p.wait(pd, Mode::Read))).collect();
+            pds.iter().enumerate().map(|(i, &pd)| spawn(s, i, move || p.wait(pd, Mode::Read))).collect();
         p.kernel().event(FD, EpollFlags::IN);
         p.kernel().event(FD + 1, EpollFlags::IN);
         p.kernel().advance(5_000);

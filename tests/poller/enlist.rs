@@ -11,14 +11,14 @@ use std::thread::scope;
 const IN: EpollFlags = EpollFlags::IN;
 
 /// A waiter that is in.
-fn enlist(p: &Poller, pd: &PollDesc, mode: Mode, id: usize) -> Enlisted {
+fn enlist(p: &Poller, pd: PollDesc, mode: Mode, id: usize) -> Enlisted {
     let waiter = Enlisted::new(id);
     assert_eq!(p.enlist(pd, mode, waiter.word()), Ok(true));
     waiter
 }
 
 /// A waiter that stays out.
-fn refused(p: &Poller, pd: &PollDesc, mode: Mode) -> Result<bool, Error> {
+fn refused(p: &Poller, pd: PollDesc, mode: Mode) -> Result<bool, Error> {
     let waiter = Enlisted::new(0);
     let result = p.enlist(pd, mode, waiter.word());
     waiter.forget_word();
@@ -37,7 +37,7 @@ fn an_edge_takes_the_word_and_stays_latched() {
     assert_eq!(woken.ready_all(&p), [7]);
     p.adjust_waiters(delta);
     assert!(waiter.is_readied());
-    assert!(!p.withdraw(pd, Mode::Read, waiter.word()));
+    assert!(!p.withdraw(pd, Mode::Read, waiter.word()).unwrap());
     assert_eq!(p.waiters(), 0);
     assert!(latched(&p, pd), "whoever was woken by it has not used it up");
     assert!(!latched(&p, pd));
@@ -49,9 +49,9 @@ fn a_word_is_taken_back_and_edges_come_later() {
         let p = poller();
         let pd = p.open(FD).unwrap();
         let waiter = enlist(&p, pd, mode, 1);
-        assert!(p.withdraw(pd, mode, waiter.word())); // word -> nil
+        assert!(p.withdraw(pd, mode, waiter.word()).unwrap()); // word -> nil
         assert_eq!(p.waiters(), 0);
-        assert!(!p.withdraw(pd, mode, waiter.word()), "once");
+        assert!(!p.withdraw(pd, mode, waiter.word()).unwrap(), "once");
         assert_eq!(p.waiters(), 0);
         waiter.forget_word();
         p.kernel().event(FD, IN | EpollFlags::OUT);
@@ -70,7 +70,7 @@ fn an_edge_before_keeps_the_word_out() {
     assert_eq!(p.waiters(), 0);
     assert_eq!(p.take_edge(pd, Mode::Read), Ok(true)); // ready -> nil
     let waiter = enlist(&p, pd, Mode::Read, 1);
-    assert!(p.withdraw(pd, Mode::Read, waiter.word()));
+    assert!(p.withdraw(pd, Mode::Read, waiter.word()).unwrap());
     waiter.forget_word();
 }
 
@@ -84,12 +84,12 @@ fn a_close_takes_the_words_of_both_directions() {
     assert_eq!(p.waiters(), 0);
     for (mode, waiter) in waiters {
         assert!(waiter.is_readied());
-        assert!(!p.withdraw(pd, mode, waiter.word()));
+        assert!(!p.withdraw(pd, mode, waiter.word()).unwrap());
         assert_eq!(refused(&p, pd, mode), Err(Error::Closing));
         assert_eq!(p.take_edge(pd, mode), Err(Error::Closing));
     }
     assert_eq!(p.waiters(), 0);
-    p.close(pd);
+    p.close(pd).unwrap();
 }
 
 #[test]
@@ -100,14 +100,14 @@ fn a_deadline_takes_the_word() {
     p.set_deadline(pd, Side::Read, Some(5_000)).unwrap();
     p.kernel().advance(5_000);
     assert_eq!(poll(&p, 0), [3]); // word -> nil, from the timer
-    assert!(!p.withdraw(pd, Mode::Read, waiter.word()));
+    assert!(!p.withdraw(pd, Mode::Read, waiter.word()).unwrap());
     assert_eq!(refused(&p, pd, Mode::Read), Err(Error::Timeout));
     p.set_deadline(pd, Side::Read, None).unwrap();
     assert!(!latched(&p, pd), "it is no edge");
     let waiter = enlist(&p, pd, Mode::Write, 4);
     p.set_deadline(pd, Side::Write, Some(1)).unwrap(); // the same, at once
     assert!(waiter.is_readied());
-    assert!(!p.withdraw(pd, Mode::Write, waiter.word()));
+    assert!(!p.withdraw(pd, Mode::Write, waiter.word()).unwrap());
     assert_eq!(refused(&p, pd, Mode::Write), Err(Error::Timeout));
     assert_eq!(p.waiters(), 0);
 }
@@ -121,7 +121,7 @@ fn the_poller_s_failure_takes_the_word() {
     let failure = Error::Os(Call::EpollPwait, Errno::EINVAL);
     assert_eq!(p.netpoll(0).map(drop), Err(failure));
     assert!(waiter.is_readied());
-    assert!(!p.withdraw(pd, Mode::Read, waiter.word()));
+    assert!(!p.withdraw(pd, Mode::Read, waiter.word()).unwrap());
     assert_eq!(refused(&p, pd, Mode::Read), Err(failure));
     assert_eq!(p.waiters(), 0);
 }
@@ -167,7 +167,7 @@ fn writing_is_watched_from_the_first_time_on() {
     p.watch(pd, Mode::Write).unwrap();
     assert_eq!(p.take_edge(pd, Mode::Write), Ok(true));
     let waiter = enlist(&p, pd, Mode::Write, 5);
-    assert!(p.withdraw(pd, Mode::Write, waiter.word()));
+    assert!(p.withdraw(pd, Mode::Write, waiter.word()).unwrap());
     waiter.forget_word();
     assert_eq!(p.kernel().calls(), [], "once");
 }
@@ -184,7 +184,7 @@ fn take_edge_tells_what_reset_forgets() {
     assert_eq!(p.take_edge(pd, Mode::Read), Ok(false));
     let waiter = enlist(&p, pd, Mode::Read, 1);
     assert_eq!(p.take_edge(pd, Mode::Read), Ok(false));
-    assert!(p.withdraw(pd, Mode::Read, waiter.word()), "it is still in");
+    assert!(p.withdraw(pd, Mode::Read, waiter.word()).unwrap(), "it is still in");
     waiter.forget_word();
     p.set_deadline(pd, Side::Both, Some(1)).unwrap();
     assert_eq!(p.take_edge(pd, Mode::Read), Err(Error::Timeout));
@@ -199,6 +199,6 @@ fn dumps_see_the_word() {
     let mut seen = Vec::new();
     p.for_each_waiter(|word, fd, mode| seen.push((word, fd, mode)));
     assert_eq!(seen, [(waiter.word().into_word(), FD, Mode::Write)]);
-    assert!(p.withdraw(pd, Mode::Write, waiter.word()));
+    assert!(p.withdraw(pd, Mode::Write, waiter.word()).unwrap());
     waiter.forget_word();
 }

@@ -74,7 +74,7 @@ fn lost_poller_fails_every_operation() {
     assert_eq!(p.kernel().waits(), [], "the number may be somebody else's by now");
     for pd in pds {
         p.unblock(pd).unwrap();
-        p.close(pd);
+        p.close(pd).unwrap();
     }
 }
 
@@ -127,7 +127,7 @@ fn failure_outlives_the_reuse_of_a_slot() {
     let p = poller();
     let pd = p.open(FD).unwrap();
     p.unblock(pd).unwrap();
-    p.close(pd);
+    p.close(pd).unwrap();
     p.kernel().close_epoll();
     assert_eq!(p.netpoll(0).map(drop), Err(GONE));
     p.kernel().calls();

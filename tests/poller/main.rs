@@ -7,6 +7,7 @@ mod enlist;
 mod events;
 mod fake;
 mod faults;
+mod misuse;
 mod random;
 mod registration;
 mod sched;
@@ -27,12 +28,12 @@ fn poller() -> Poller {
 const FD: i32 = 100;
 
 /// Whether a reader would find an edge without parking; it is used up. No other events may be pending.
-fn latched(p: &Poller, pd: &PollDesc) -> bool {
+fn latched(p: &Poller, pd: PollDesc) -> bool {
     std::thread::scope(|s| {
         let reader = spawn(s, 0, || p.wait(pd, Mode::Read));
         let parked = reader.settle();
         if parked {
-            p.kernel().event(pd.fd(), EpollFlags::IN);
+            p.kernel().event(p.fd(pd).unwrap(), EpollFlags::IN);
             assert_eq!(poll(p, 0), [0]);
         }
         assert_eq!(reader.join(), Ok(()));

@@ -64,8 +64,8 @@ impl Direction<'_> {
     }
 }
 
-struct Slot<'p, 's> {
-    pd: &'p PollDesc,
+struct Slot<'s> {
+    pd: PollDesc,
     fd: i32,
     /// Edges the kernel has not handed out: read, write.
     pending: [bool; 2],
@@ -76,7 +76,7 @@ struct Slot<'p, 's> {
 struct World<'p, 's, 'e> {
     p: &'p Poller,
     scope: &'s Scope<'s, 'e>,
-    slots: Vec<Slot<'p, 's>>,
+    slots: Vec<Slot<'s>>,
 }
 
 fn edge([read, write]: [bool; 2]) -> EpollFlags {
@@ -199,7 +199,7 @@ impl<'p: 's, 's> World<'p, 's, '_> {
             }
             Step::Withdraw(i, mode) => {
                 if let Some(waiter) = self.slots[i].directions[mode as usize].enlisted.take() {
-                    assert!(p.withdraw(self.slots[i].pd, mode, waiter.word()));
+                    assert!(p.withdraw(self.slots[i].pd, mode, waiter.word()).unwrap());
                     waiter.forget_word();
                 }
             }
@@ -214,7 +214,7 @@ impl<'p: 's, 's> World<'p, 's, '_> {
                 p.unblock(self.slots[i].pd).unwrap();
                 self.woken(i, 0, Err(Error::Closing));
                 self.woken(i, 1, Err(Error::Closing));
-                p.close(self.slots[i].pd);
+                p.close(self.slots[i].pd).unwrap();
                 self.slots[i] = open(p, self.slots[i].fd, Some(former));
             }
         }
@@ -233,7 +233,7 @@ impl Drop for World<'_, '_, '_> {
 }
 
 /// Opens `fd` with OUT armed, so that the model need not know of lazy arming.
-fn open<'p, 's>(p: &'p Poller, fd: i32, former: Option<u64>) -> Slot<'p, 's> {
+fn open<'s>(p: &Poller, fd: i32, former: Option<u64>) -> Slot<'s> {
     let pd = p.open(fd).unwrap();
     scope(|s| {
         let writer = spawn(s, 0, || p.wait(pd, Mode::Write));

@@ -26,7 +26,7 @@ fn nothing_is_made_before_it_is_needed() {
 fn one_add_one_mod_one_del() {
     let p = poller();
     let pd = p.open(FD).unwrap();
-    assert_eq!(pd.fd(), FD);
+    assert_eq!(p.fd(pd).unwrap(), FD);
     let data = p.kernel().data(FD);
     assert_eq!(data >> 32, 1, "the generation is never 0, which is the break's");
     let [create, eventfd, brk, map, add] = p.kernel().calls()[..] else { panic!() };
@@ -54,7 +54,7 @@ fn one_add_one_mod_one_del() {
     });
     assert_eq!(p.kernel().calls(), [Call::Wait(0), Call::Wait(0)], "armed once");
     p.unblock(pd).unwrap();
-    p.close(pd);
+    p.close(pd).unwrap();
     assert_eq!(p.kernel().calls(), [del(FD)]);
 }
 
@@ -72,7 +72,7 @@ fn new_owner_arms_out_for_itself() {
             assert_eq!(writer.join(), Ok(()));
         });
         p.unblock(pd).unwrap();
-        p.close(pd);
+        p.close(pd).unwrap();
     }
 }
 
@@ -142,7 +142,7 @@ fn close_ends_the_registration_even_if_del_fails() {
     let old = p.kernel().data(FD);
     p.kernel().fail(Fault::Del, Errno::EBADF); // the number was closed under us
     p.unblock(pd).unwrap();
-    p.close(pd);
+    p.close(pd).unwrap();
     let pd = p.open(FD + 1).unwrap();
     p.kernel().raw_event(EpollFlags::IN, old);
     poll(&p, 0);
@@ -167,7 +167,7 @@ fn close_wakes_both_directions_and_happens_once() {
     assert_eq!(p.unblock(pd), Err(Error::Closing));
     assert_eq!(p.set_deadline(pd, Side::Both, None), Err(Error::Closing));
     assert_eq!(p.waiters(), 0);
-    p.close(pd);
+    p.close(pd).unwrap();
 }
 
 #[test]
@@ -186,7 +186,7 @@ fn a_hundred_thousand_opens_and_closes_take_one_slot() {
     for _ in 0..100_000 {
         let pd = p.open(FD).unwrap();
         p.unblock(pd).unwrap();
-        p.close(pd);
+        p.close(pd).unwrap();
     }
     assert_eq!(p.kernel().mapped_bytes(), 4096);
     assert_eq!(p.kernel().registered(), 1);
@@ -199,17 +199,17 @@ fn table_grows_and_reuses() {
     let p = poller();
     let pds: Vec<_> = (0..N).map(|i| p.open(FD + i).unwrap()).collect();
     assert_eq!(p.kernel().mapped_bytes(), 128 * (32 + 64 + 128 + 256 + 512 + 1024 + 2048));
-    for (i, pd) in pds.iter().enumerate() {
-        assert_eq!((pd.fd(), p.kernel().data(FD + i as i32) as u32), (FD + i as i32, i as u32));
+    for (i, &pd) in pds.iter().enumerate() {
+        assert_eq!((p.fd(pd).unwrap(), p.kernel().data(FD + i as i32) as u32), (FD + i as i32, i as u32));
         p.kernel().event(FD + i as i32, EpollFlags::IN);
     }
     while p.kernel().pending() > 0 {
         poll(&p, 0);
     }
-    assert!(pds.iter().all(|pd| latched(&p, pd)));
-    for pd in &pds {
+    assert!(pds.iter().all(|&pd| latched(&p, pd)));
+    for &pd in &pds {
         p.unblock(pd).unwrap();
-        p.close(pd);
+        p.close(pd).unwrap();
     }
     let before = p.kernel().mapped_bytes();
     for i in 0..N {
@@ -226,7 +226,7 @@ fn table_that_cannot_grow_works_on() {
     p.kernel().fail(Fault::Map, Errno::ENOMEM);
     assert_eq!(p.open(200).map(drop), Err(Error::Os(netpoll::sys::Call::Mmap, Errno::ENOMEM)));
     p.unblock(pds[7]).unwrap();
-    p.close(pds[7]);
+    p.close(pds[7]).unwrap();
     p.open(200).unwrap();
     assert_eq!(p.kernel().data(200) as u32, 7);
     p.open(201).unwrap();

@@ -25,7 +25,7 @@ fn edge_wakes_a_parked_task_and_is_used_up() {
         p.unblock(pd).unwrap();
         assert_eq!(again.join(), Err(Error::Closing));
     });
-    p.close(pd);
+    p.close(pd).unwrap();
 }
 
 #[test]
@@ -246,7 +246,7 @@ fn wait_canceled_is_deaf_to_deadline_and_close() {
             assert_eq!(task.join(), Ok(()));
         });
         assert_eq!(p.waiters(), 0);
-        p.close(pd);
+        p.close(pd).unwrap();
     }
 }
 
@@ -262,7 +262,7 @@ fn wait_canceled_that_begins_after_the_close_gets_its_edge() {
         assert_eq!(poll(&p, 0), [1]);
         assert_eq!(task.join(), Ok(()));
     });
-    p.close(pd);
+    p.close(pd).unwrap();
 }
 
 /// I7: one for each parked task, none at rest; counted down only after the woken are runnable.
@@ -274,7 +274,7 @@ fn waiters_are_counted_until_they_are_runnable() {
     scope(|s| {
         let p = &p;
         let tasks: Vec<_> =
-            pds.iter().enumerate().map(|(i, pd)| spawn(s, i, move || p.wait(pd, Mode::Read))).collect();
+            pds.iter().enumerate().map(|(i, &pd)| spawn(s, i, move || p.wait(pd, Mode::Read))).collect();
         assert_eq!(p.waiters(), 8);
         for i in 0..8 {
             p.kernel().event(FD + i, IN);

@@ -78,5 +78,5 @@ fn waits_and_times_out_in_place() {
     assert!(POLLER.kernel().nanotime() >= end);
     assert_eq!(POLLER.waiters(), 0);
     POLLER.unblock(pd).unwrap();
-    POLLER.close(pd);
+    POLLER.close(pd).unwrap();
 }

@@ -7,6 +7,7 @@ mod sched;
 
 mod embedder;
 mod many;
+mod misuse;
 mod streams;
 
 use netpoll::poll::{Error, Kernel, Linux, Mode, Netpoll, PollDesc, Side};
@@ -51,9 +52,9 @@ fn unix() -> (UnixStream, UnixStream) {
     (a, b)
 }
 
-fn close(p: &Poller, pd: &PollDesc) {
+fn close(p: &Poller, pd: PollDesc) {
     p.unblock(pd).unwrap();
-    p.close(pd);
+    p.close(pd).unwrap();
 }
 
 /// A thread that polls until `done`.
@@ -229,7 +230,7 @@ fn eight_pipes_wake_in_the_order_of_writing() {
         let pds: Vec<_> = pipes.iter().map(|(reader, _)| p.open(reader.as_raw_fd()).unwrap()).collect();
         scope(|s| {
             let waiters = pds.iter().enumerate();
-            let tasks: Vec<_> = waiters.map(|(i, pd)| spawn(s, i, move || p.wait(pd, Mode::Read))).collect();
+            let tasks: Vec<_> = waiters.map(|(i, &pd)| spawn(s, i, move || p.wait(pd, Mode::Read))).collect();
             let order = [2, 7, 0, 5, 1, 6, 4, 3];
             order.iter().for_each(|&i| pipes[i].1.write_all(b"x").unwrap());
             assert_eq!(poll(p, -1), order);
@@ -355,7 +356,7 @@ fn reused_number_gets_no_event_of_its_past() {
             p.unblock(pd).unwrap();
             assert_eq!(reader.join(), Err(Error::Closing));
         });
-        p.close(pd);
+        p.close(pd).unwrap();
     });
 }
 
@@ -384,7 +385,7 @@ fn descriptor_opened_during_a_blocked_poll_is_seen() {
             for _ in 0..50 {
                 let (reader, mut writer) = pipe();
                 let pd = p.open(reader.as_raw_fd()).unwrap();
-                let task = spawn(s, 1, || p.wait(pd, Mode::Read));
+                let task = spawn(s, 1, move || p.wait(pd, Mode::Read));
                 writer.write_all(b"x").unwrap();
                 assert_eq!(task.finish(), Ok(()));
                 close(p, pd);

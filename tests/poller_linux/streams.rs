@@ -36,7 +36,7 @@ fn data_and_fin_in_one_event_are_both_seen() {
                         Ok(n) => {
                             all.extend(&buffer[..n]);
                             // A short read: drained, unless a hangup was seen.
-                            if n < buffer.len() && !pd.hangup_seen() {
+                            if n < buffer.len() && !p.hangup_seen(pd).unwrap() {
                                 p.wait(pd, Mode::Read)?;
                             }
                         }
@@ -65,7 +65,7 @@ fn ends_of_all_kinds_wake_the_reader() {
             }
             assert_eq!(task.join(), Ok(()));
         });
-        assert!(pd.hangup_seen());
+        assert!(p.hangup_seen(pd).unwrap());
         close(p, pd);
     }
     each_kernel(|p| {
@@ -116,7 +116,7 @@ fn bytes_arrive_through_a_storm_of_deadlines() {
         let (mut a, mut b) = unix();
         let (wp, rp) = (p.open(a.as_raw_fd()).unwrap(), p.open(b.as_raw_fd()).unwrap());
         let (done, calm) = (AtomicBool::new(false), AtomicBool::new(false));
-        let transfer = |pd: &PollDesc, mode, io: &mut dyn FnMut(usize) -> std::io::Result<usize>| {
+        let transfer = |pd: PollDesc, mode, io: &mut dyn FnMut(usize) -> std::io::Result<usize>| {
             let mut left = BYTES;
             while left > 0 {
                 let ready = p.reset(pd, mode).and_then(|()| match io(left) {

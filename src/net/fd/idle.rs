@@ -2,12 +2,12 @@
 //! connection.
 
 use super::{Fd, Locked};
-use crate::poll::{Mode, PollDesc};
+use crate::poll::{Mode, Slot};
 
 impl Fd {
     /// The poller's part of it, which is never unmapped. Not of a file.
-    pub fn pd(&self) -> &'static PollDesc {
-        self.state().pd()
+    pub fn slot(&self) -> &'static Slot {
+        self.state().slot()
     }
 
     /// The lock of a direction, from whoever has forgotten it.

@@ -4,8 +4,8 @@
 use crate::net::Error;
 use crate::net::fdmutex::{FdMutex, Semaphore};
 use crate::net::timeout::Timeouts;
-use crate::poll::{self, Mode, PollDesc};
-use crate::sched::poller::netpoll;
+use crate::poll::{self, Mode, Slot};
+use crate::sched::poller::{Polled, netpoll};
 use crate::sched::sema::{semacquire, semrelease};
 use crate::sched::waiter::WaitWord;
 use crate::sys::fd::{PollFd, PollFlags, ppoll};
@@ -21,7 +21,7 @@ use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 pub(crate) enum Kind {
     /// A TCP stream: a read that returned less than asked for found the queue empty, a write that took
     /// less found it full, and what changes that is an edge. (The exceptions, urgent data and the end
-    /// of the stream, are seen by [`PollDesc::hangup_seen`].)
+    /// of the stream, are seen by [`Slot::hangup_seen`].)
     Stream,
     /// A pipe of bytes: as above for reads. A write of no more than `PIPE_BUF` bytes takes all or
     /// nothing, and one of more counts by pages: it tells nothing.
@@ -59,7 +59,7 @@ pub(in crate::net) struct State {
     /// [`Fd`]s that point here.
     pub(super) handles: AtomicU32,
     /// Set before the slot is used, read until it is destroyed. `None`: a file that cannot be polled.
-    pub(super) pd: Cell<Option<&'static PollDesc>>,
+    pub(super) slot: Cell<Option<&'static Slot>>,
     pub(super) fd: Cell<RawFd>,
     pub(super) kind: Cell<Kind>,
     /// Not 0: known to be empty, or full, so wait for an edge before the next try. Counts down from
@@ -97,13 +97,13 @@ impl Locked<'_> {
     /// if `exact`.
     pub fn look(&self, exact: bool) -> Result<bool, Error> {
         let Locked(state, mode) = *self;
-        let Some(pd) = state.pd.get() else { return Ok(true) };
+        let Some(pd) = state.polled() else { return Ok(true) };
         let exhausted = &state.exhausted[mode as usize];
-        let edge = match netpoll().take_edge(pd, mode) {
+        let edge = match pd.take_edge(mode) {
             // A limit that an earlier call has armed, perhaps, and that has passed since it was looked for.
             Err(poll::Error::Timeout) => {
                 state.forget_limit(mode)?;
-                netpoll().take_edge(pd, mode)?
+                pd.take_edge(mode)?
             }
             edge => edge?,
         };
@@ -113,7 +113,7 @@ impl Locked<'_> {
         let known = if ready { 0 } else { EXHAUSTED };
         exhausted.store(if trusted { looks - 1 } else { known }, Ordering::Relaxed);
         if !ready {
-            netpoll().watch(pd, mode)?; // here, where a system call is no harm
+            pd.watch(mode)?; // here, where a system call is no harm
         }
         Ok(ready)
     }
@@ -128,12 +128,12 @@ impl Locked<'_> {
 
     /// Leaves `word` where the next edge finds it. `false`: look again, for there is one, or an error.
     pub fn enlist(&self, word: WaitWord) -> bool {
-        netpoll().enlist(self.0.pd(), self.1, word) == Ok(true)
+        self.0.pd().enlist(self.1, word) == Ok(true)
     }
 
     /// Takes `word` back. `false`: somebody else has taken it.
     pub fn withdraw(&self, word: WaitWord) -> bool {
-        netpoll().withdraw(self.0.pd(), self.1, word)
+        self.0.pd().withdraw(self.1, word)
     }
 }
 
@@ -164,12 +164,12 @@ impl Drop for Locked<'_> {
 
 impl State {
     #[inline]
-    pub(super) fn new(pd: Option<&'static PollDesc>, fd: RawFd, kind: Kind) -> State {
+    pub(super) fn new(slot: Option<&'static Slot>, fd: RawFd, kind: Kind) -> State {
         State {
             mutex: FdMutex::new(),
             destroyed: AtomicU32::new(0),
             handles: AtomicU32::new(1),
-            pd: Cell::new(pd),
+            slot: Cell::new(slot),
             fd: Cell::new(fd),
             kind: Cell::new(kind),
             exhausted: [AtomicU8::new(0), AtomicU8::new(0)],
@@ -181,8 +181,9 @@ impl State {
     /// The last user has left: gives the number back to the kernel, and only then lets the closer go.
     #[cold]
     pub(super) fn destroy(&self) {
-        if let Some(pd) = self.pd.take() {
-            netpoll().close(pd);
+        if let Some(slot) = self.slot.take() {
+            // SAFETY: a slot of this poller. The closer has called `unblock`, and no user is left; taken, so once.
+            unsafe { netpoll().registered(slot).close() };
         }
         // An error is one of earlier writes to a file; sockets have none. The number is gone anyway, EINTR
         // included (close(2)).
@@ -191,12 +192,27 @@ impl State {
         semrelease(&self.destroyed);
     }
 
+    /// The slot in the poller. Not of a file.
     #[inline]
-    pub(in crate::net) fn pd(&self) -> &'static PollDesc {
-        debug_assert!(self.pd.get().is_some(), "a file");
-        // SAFETY: set by `Fd::new` before the first handle, taken by `destroy` behind the last user. What
+    pub(super) fn slot(&self) -> &'static Slot {
+        debug_assert!(self.slot.get().is_some(), "a file");
+        // SAFETY: set by `Fd::new` before the first handle, taken by `destroy` after the last user. What
         // `Fd::file` made is not polled (contract of those that call this).
-        unsafe { self.pd.get().unwrap_unchecked() }
+        unsafe { self.slot.get().unwrap_unchecked() }
+    }
+
+    /// What the poller does with the descriptor. Not of a file.
+    #[inline]
+    pub(in crate::net) fn pd(&self) -> Polled {
+        // SAFETY: a slot of this poller. It is registered for this state until `destroy`, which comes after the last
+        // user; the caller is one.
+        unsafe { netpoll().registered(self.slot()) }
+    }
+
+    /// As [`State::pd`]; `None` for a file.
+    #[inline]
+    pub(super) fn polled(&self) -> Option<Polled> {
+        self.slot.get().map(|_| self.pd())
     }
 
     /// One transfer in direction `mode`: `op` is tried until it is not EAGAIN, with waits in between,
@@ -223,7 +239,7 @@ impl State {
             match op(self.fd.get()) {
                 Ok(n) => {
                     let short = n < want && n != 0 && self.kind.get().tells(mode);
-                    let known = if short && !self.pd().hangup_seen() { EXHAUSTED } else { 0 };
+                    let known = if short && !self.slot().hangup_seen() { EXHAUSTED } else { 0 };
                     exhausted.store(known, Ordering::Relaxed);
                     return Ok(n);
                 }
@@ -243,7 +259,7 @@ impl State {
     pub(super) fn begin(&self, mode: Mode) -> Result<Locked<'_>, Error> {
         self.mutex.lock::<Parking>(mode)?;
         let locked = Locked(self, mode);
-        if self.exhausted(mode) || self.timeouts.on() || !netpoll().is_reset(self.pd(), mode) {
+        if self.exhausted(mode) || self.timeouts.on() || !self.pd().is_reset(mode) {
             self.prepare(mode)?;
         }
         Ok(locked)
@@ -257,7 +273,7 @@ impl State {
         } else if self.exhausted(mode) {
             self.wait_untimed(mode)
         } else {
-            Ok(netpoll().reset(self.pd(), mode)?)
+            Ok(self.pd().reset(mode)?)
         }
     }
 
@@ -287,9 +303,9 @@ impl State {
     #[inline]
     fn wait_untimed(&self, mode: Mode) -> Result<(), Error> {
         let forget = |_: &poll::Error| self.exhausted[mode as usize].store(0, Ordering::Relaxed);
-        Ok(netpoll().wait(self.pd(), mode).inspect_err(forget)?)
+        Ok(self.pd().wait(mode).inspect_err(forget)?)
     }
 }
 
-// A connection without a stack should stay within 256 bytes: this, and its `PollDesc`.
+// A connection without a stack should stay within 256 bytes: this, and its `Slot`.
 static_assertions::const_assert!(size_of::<State>() <= 64);

@@ -164,7 +164,7 @@ impl Ending {
 #[cfg(all(test, loom))]
 mod models {
     use super::{Ending, Idle, Inbox, Node};
-    use crate::poll::model::{Os, slot};
+    use crate::poll::model::{Os, input, registered};
     use crate::poll::{Mode, Netpoll, Scheduler, Side, WakeList};
     use core::ptr::NonNull;
     use loom::sync::Arc;
@@ -280,24 +280,23 @@ mod models {
         fn new() -> Arc<World> {
             let poller = Netpoll::new(Os::default(), Claims);
             poller.init().unwrap();
-            poller.open(10).unwrap();
+            poller.register(10).unwrap();
             let connection = Box::new(Connection { idle: Idle::new(), put: AtomicUsize::new(0) });
             Arc::new(World { poller, connection, ending: Ending::new() })
         }
 
         fn take_back(&self) {
-            let (pd, _) = slot(&self.poller, 0);
-            if self.poller.withdraw(pd, Mode::Read, NonNull::from(&*self.connection)) {
+            if registered(&self.poller, 0).withdraw(Mode::Read, NonNull::from(&*self.connection)) {
                 self.connection.claim();
             }
         }
 
         /// As `Server::try_rest`: whether it is no longer this task's.
         fn rest(&self) -> bool {
-            let (pd, _) = slot(&self.poller, 0);
+            let pd = registered(&self.poller, 0);
             self.connection.idle.begin();
             let word = NonNull::from(&*self.connection);
-            let left = self.poller.enlist(pd, Mode::Read, word) == Ok(true) && self.connection.idle.leave();
+            let left = pd.enlist(Mode::Read, word) == Ok(true) && self.connection.idle.leave();
             if left && self.ending.behind() {
                 self.take_back();
             }
@@ -311,17 +310,17 @@ mod models {
         }
 
         fn event(&self) {
-            self.poller.kernel().events.lock().unwrap().push(slot(&self.poller, 0).1);
+            self.poller.kernel().events.lock().unwrap().push(input(&self.poller, 0));
             let (_, delta) = self.poller.netpoll(0).unwrap();
             self.poller.adjust_waiters(delta);
         }
 
         fn close(&self) {
-            self.poller.unblock(slot(&self.poller, 0).0).unwrap();
+            registered(&self.poller, 0).unblock().unwrap();
         }
 
         fn expire(&self) {
-            self.poller.set_deadline(slot(&self.poller, 0).0, Side::Read, Some(-1)).unwrap();
+            registered(&self.poller, 0).set_deadline(Side::Read, Some(-1)).unwrap();
         }
     }
 

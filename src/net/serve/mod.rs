@@ -15,7 +15,7 @@ mod records;
 use super::{Error, Pollable};
 use crate::net::fd::Fd;
 use crate::net::transfer::Pause;
-use crate::poll::{Mode, PollDesc, Side};
+use crate::poll::{Mode, Side, Slot};
 use crate::sched::g::{Gp, WaitReason};
 use crate::sched::poller::{netpoll, poll_under_way};
 use crate::sched::proc::{getg, gopark, goready};
@@ -247,7 +247,7 @@ impl<S: Pollable + Send + Sync, H: Fn(&S) -> Next + Sync> Server<S, H> {
     fn move_in(&self, at: At<S>, stream: S) {
         // SAFETY: a place of this task's alone. No reference to the record is made before all of it is there.
         unsafe {
-            let pd = Cell::new(Some(stream.source().0.pd()));
+            let slot = Cell::new(Some(stream.source().0.slot()));
             at.0.write(Record {
                 head: Head {
                     one_of: OneOf { claim },
@@ -256,7 +256,7 @@ impl<S: Pollable + Send + Sync, H: Fn(&S) -> Next + Sync> Server<S, H> {
                     idle: Idle::new(),
                     certain: Cell::new(false),
                 },
-                pd,
+                slot,
                 stream: UnsafeCell::new(MaybeUninit::new(stream)),
             });
         }
@@ -287,7 +287,7 @@ impl<S: Pollable + Send + Sync, H: Fn(&S) -> Next + Sync> Server<S, H> {
         while !locked.look(false)? {
             // SAFETY: until the server ends.
             let head = unsafe { &at.record().head };
-            let (pd, word) = (fd.pd(), at.word());
+            let (slot, word) = (fd.slot(), at.word());
             head.certain.set(!poll_under_way()); // behind the last read
             head.idle.begin();
             // Nobody's while it rests: the lock goes with the word.
@@ -296,7 +296,7 @@ impl<S: Pollable + Send + Sync, H: Fn(&S) -> Next + Sync> Server<S, H> {
                 // From here on the connection is somebody else's, or gone. The word tells whether it is
                 // still this one: while the server ends, its record gets no other.
                 if self.ending.behind() {
-                    self.take_back(pd, at);
+                    self.take_back(slot, at);
                 }
                 return Ok(Rest::Left);
             }
@@ -386,8 +386,8 @@ impl<S: Pollable + Send + Sync, H: Fn(&S) -> Next + Sync> Server<S, H> {
         // An edge woke it, and not one of what the last handler has read already: the kernel looks at a socket when
         // events are fetched, and these were fetched behind that read, for when the word was left nobody was
         // polling. Nor was it an edge of an urgent byte.
-        let pd = fd.pd();
-        let news = certain && netpoll().has_edge(pd, Mode::Read) && !pd.hangup_seen();
+        let slot = fd.slot();
+        let news = certain && slot.has_edge(Mode::Read) && !slot.hangup_seen();
         drop(locked);
         if self.ending.seen() || fd.check(Mode::Read).is_err() {
             self.finish(at);
@@ -403,17 +403,19 @@ impl<S: Pollable + Send + Sync, H: Fn(&S) -> Next + Sync> Server<S, H> {
         for at in unsafe { &*self.places.get() }.all() {
             // SAFETY: this task's to write, and there as long as the server; zeros in a record that has not
             // been used. So only this field.
-            let pd = unsafe { (&raw const (*at.0.as_ptr()).pd).read().get() };
-            if let Some(pd) = pd {
-                self.take_back(pd, at);
+            let slot = unsafe { (&raw const (*at.0.as_ptr()).slot).read().get() };
+            if let Some(slot) = slot {
+                self.take_back(slot, at);
             }
         }
         self.one_less();
     }
 
     /// Wakes a connection that rests, as an event would.
-    fn take_back(&self, pd: &'static PollDesc, at: At<S>) {
-        if netpoll().withdraw(pd, Mode::Read, at.word()) {
+    fn take_back(&self, slot: &'static Slot, at: At<S>) {
+        // SAFETY: a slot of this poller. It may be another connection's by now, or nobody's, where this word is not.
+        let pd = unsafe { netpoll().registered(slot) };
+        if pd.withdraw(Mode::Read, at.word()) {
             // SAFETY: the word was just taken out.
             let clerk = unsafe { claim(at.0.cast()) };
             clerk.into_iter().for_each(goready);

@@ -2,7 +2,7 @@
 
 use super::Post;
 use super::inbox::{Chain, Idle, Inbox, Node};
-use crate::poll::{Kernel, PollDesc};
+use crate::poll::{Kernel, Slot};
 use crate::sched::g::Gp;
 use crate::sched::poller::netpoll;
 use crate::sched::waiter::{OneOf, WaitWord};
@@ -25,13 +25,13 @@ pub(super) struct Head {
 #[repr(C)]
 pub(super) struct Record<S> {
     pub(super) head: Head,
-    /// The descriptor of the stream, of this one or of the last. The accepting task's.
-    pub(super) pd: Cell<Option<&'static PollDesc>>,
+    /// The slot of the stream in the poller, of this one or of the last. The accepting task's.
+    pub(super) slot: Cell<Option<&'static Slot>>,
     /// There from the accept to `finish`.
     pub(super) stream: UnsafeCell<MaybeUninit<S>>,
 }
 
-// With the state of the descriptor, its `PollDesc` and an entry of a deadline in the heap: 256 bytes.
+// With the state of the descriptor, its `Slot` and an entry of a deadline in the heap: 256 bytes.
 static_assertions::const_assert!(size_of::<Record<crate::net::TcpStream>>() <= 48);
 
 /// A pointer to a record, of whoever has the connection in hand.

@@ -15,7 +15,7 @@
 
 struct connection {
     struct np_task task; /* first: a task's address is its connection's */
-    struct np_desc *desc;
+    np_desc desc;
     int fd, peer;
     char buf[64];
     ssize_t have, sent;

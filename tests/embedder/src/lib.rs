@@ -7,7 +7,7 @@
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicPtr, Ordering};
 
-use netpoll::poll::{Error, Linux, Mode, Netpoll, PollDesc, Scheduler, WakeList};
+use netpoll::poll::{Error, Linux, Mode, Netpoll, PollDesc, Scheduler, Waiter, WakeList};
 
 /// What waits. The owner's while it is in no semaphore and in no list.
 #[repr(C)]
@@ -24,6 +24,23 @@ impl Task {
 impl Default for Task {
     fn default() -> Task {
         Task::new()
+    }
+}
+
+/// A task that is the poller's, or in a list: only [`arm`] and [`ready`] make one, whose callers promise what is relied
+/// on here.
+#[derive(Clone, Copy)]
+pub struct Armed(NonNull<Task>);
+
+// SAFETY: a pointer is, and the threads that hand it on use it one after the other.
+unsafe impl Waiter for Armed {
+    fn into_word(self) -> usize {
+        self.0.into_word()
+    }
+
+    unsafe fn from_word(word: usize) -> Armed {
+        // SAFETY: the same contract.
+        Armed(unsafe { NonNull::from_word(word) })
     }
 }
 
@@ -46,10 +63,10 @@ impl Chain {
     }
 }
 
-impl WakeList<NonNull<Task>> for Chain {
-    fn push(&mut self, task: NonNull<Task>) {
+impl WakeList<Armed> for Chain {
+    fn push(&mut self, Armed(task): Armed) {
         let task = task.as_ptr();
-        // SAFETY: whoever is woken is in no other list, and its owner does not touch it.
+        // SAFETY: what is woken is in no other list, and its owner does not touch it.
         unsafe { (*task).next = ptr::null_mut() };
         if self.first.is_null() {
             self.first = task;
@@ -78,20 +95,20 @@ pub struct Loop {
 }
 
 impl Scheduler for Loop {
-    type Waiter = NonNull<Task>;
+    type Waiter = Armed;
     type List = Chain;
 
-    fn park(&self, _: impl FnOnce(NonNull<Task>) -> bool) {
+    fn park(&self, _: impl FnOnce(Armed) -> bool) {
         unreachable!("a task without a stack cannot be parked: it is enlisted");
     }
 
-    fn ready(&self, task: NonNull<Task>) {
+    fn ready(&self, Armed(task): Armed) {
         let task = task.as_ptr();
         let mut first = self.woken.load(Ordering::Relaxed);
         loop {
             // SAFETY: as in `Chain::push`.
             unsafe { (*task).next = first };
-            // Release: whoever takes the list sees the links.
+            // Release: the thread that takes the list sees the links.
             match self.woken.compare_exchange_weak(first, task, Ordering::Release, Ordering::Relaxed) {
                 Ok(_) => return,
                 Err(now) => first = now,
@@ -111,9 +128,9 @@ pub static POLLER: Netpoll<Linux, Loop> =
 ///
 /// # Safety
 /// `task` is in no semaphore and in no list, and stays where it is until [`wait`] returns it.
-pub unsafe fn arm(pd: &PollDesc, mode: Mode, task: NonNull<Task>) -> Result<bool, Error> {
+pub unsafe fn arm(pd: PollDesc, mode: Mode, task: NonNull<Task>) -> Result<bool, Error> {
     loop {
-        if POLLER.enlist(pd, mode, task)? {
+        if POLLER.enlist(pd, mode, Armed(task))? {
             return Ok(true);
         }
         if POLLER.take_edge(pd, mode)? {
@@ -130,7 +147,7 @@ pub unsafe fn arm(pd: &PollDesc, mode: Mode, task: NonNull<Task>) -> Result<bool
 /// # Safety
 /// As [`arm`].
 pub unsafe fn ready(task: NonNull<Task>) -> Result<(), Error> {
-    POLLER.scheduler().ready(task);
+    POLLER.scheduler().ready(Armed(task));
     POLLER.break_()
 }
 
@@ -144,7 +161,7 @@ pub fn wait(nanos: i64) -> Result<Chain, Error> {
     let delay = if chain.first.is_null() { nanos } else { 0 };
     let (events, delta) = POLLER.netpoll(delay)?;
     POLLER.adjust_waiters(delta);
-    events.chain(woken()).for_each(|task| chain.push(task));
+    events.chain(woken()).for_each(|task| chain.push(Armed(task)));
     Ok(chain)
 }
 
@@ -159,14 +176,4 @@ fn woken() -> Chain {
         reversed = task.as_ptr();
     }
     Chain { first: reversed, last }
-}
-
-/// Sends away what waits for the descriptor ([`wait`] returns it), and forgets the descriptor.
-///
-/// # Errors
-/// [`Error::Closing`] if it has been closed already.
-pub fn close(pd: &PollDesc) -> Result<(), Error> {
-    POLLER.unblock(pd)?;
-    POLLER.close(pd);
-    Ok(())
 }

@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::ptr::NonNull;
 
-use embedder::{POLLER, Task, arm, close, wait};
+use embedder::{POLLER, Task, arm, wait};
 use netpoll::poll::{Error, Mode, PollDesc};
 
 /// An instruction.
@@ -34,7 +34,7 @@ struct Program {
     next: usize,
     stack: Vec<u8>,
     file: std::fs::File,
-    pd: &'static PollDesc,
+    pd: PollDesc,
 }
 
 /// What a program that was interpreted for a while has come to.
@@ -103,7 +103,7 @@ impl Program {
     unsafe fn end(this: NonNull<Program>) -> Result<(), Error> {
         // SAFETY: `start` leaked the box.
         let program = unsafe { Box::from_raw(this.as_ptr()) };
-        close(program.pd) // before the number is closed
+        POLLER.close(program.pd) // before the number is closed
     }
 }
 

@@ -3,8 +3,8 @@
 
 use core::ptr::NonNull;
 
-use embedder::{POLLER, Task, arm, close, ready, wait};
-use netpoll::poll::{Error, Kernel, Mode, PollDesc, Side};
+use embedder::{POLLER, Task, arm, ready, wait};
+use netpoll::poll::{Error, Kernel, Mode, Side};
 use netpoll::sys::Errno;
 
 /// There is nothing to unwind with, and nobody to tell.
@@ -39,10 +39,10 @@ fn result(result: Result<i32, Error>) -> i32 {
 /// # Safety
 /// That of `netpoll.h`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn np_open(fd: i32, desc: *mut *const PollDesc) -> i32 {
+pub unsafe extern "C" fn np_open(fd: i32, desc: *mut u64) -> i32 {
     result(POLLER.open(fd).map(|pd| {
-        // SAFETY: the caller's pointer. Descriptors are never unmapped.
-        unsafe { *desc = pd };
+        // SAFETY: the caller's pointer.
+        unsafe { *desc = pd.id() };
         0
     }))
 }
@@ -50,22 +50,20 @@ pub unsafe extern "C" fn np_open(fd: i32, desc: *mut *const PollDesc) -> i32 {
 /// # Safety
 /// That of `netpoll.h`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn np_arm(desc: *const PollDesc, in_mode: i32, task: NonNull<Task>) -> i32 {
-    // SAFETY: of `np_open`; the task is as `arm` wants it, by the header.
-    result(unsafe { arm(&*desc, mode(in_mode), task) }.map(|waits| i32::from(!waits)))
+pub unsafe extern "C" fn np_arm(desc: u64, in_mode: i32, task: NonNull<Task>) -> i32 {
+    // SAFETY: the task is as `arm` wants it, by the header.
+    result(unsafe { arm(POLLER.desc(desc), mode(in_mode), task) }.map(|waits| i32::from(!waits)))
 }
 
-/// # Safety
-/// That of `netpoll.h`.
+/// Of `netpoll.h`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn np_deadline(desc: *const PollDesc, in_mode: i32, nanos: i64) -> i32 {
+pub extern "C" fn np_deadline(desc: u64, in_mode: i32, nanos: i64) -> i32 {
     let side = match mode(in_mode) {
         Mode::Read => Side::Read,
         Mode::Write => Side::Write,
     };
     let at = (nanos >= 0).then(|| POLLER.kernel().nanotime().saturating_add(nanos));
-    // SAFETY: of `np_open`.
-    result(POLLER.set_deadline(unsafe { &*desc }, side, at).map(|()| 0))
+    result(POLLER.set_deadline(POLLER.desc(desc), side, at).map(|()| 0))
 }
 
 /// # Safety
@@ -87,10 +85,8 @@ pub unsafe extern "C" fn np_ready(task: NonNull<Task>) -> i32 {
     result(unsafe { ready(task) }.map(|()| 0))
 }
 
-/// # Safety
-/// That of `netpoll.h`.
+/// Of `netpoll.h`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn np_close(desc: *const PollDesc) -> i32 {
-    // SAFETY: of `np_open`.
-    result(close(unsafe { &*desc }).map(|()| 0))
+pub extern "C" fn np_close(desc: u64) -> i32 {
+    result(POLLER.close(POLLER.desc(desc)).map(|()| 0))
 }

@@ -11,7 +11,7 @@ use core::net::{Ipv4Addr, SocketAddr};
 use core::panic::PanicInfo;
 use core::ptr::NonNull;
 
-use embedder::{POLLER, Task, arm, close, wait};
+use embedder::{POLLER, Task, arm, wait};
 use netpoll::poll::{Error, Kernel, Mode, PollDesc, Side};
 use netpoll::sys::fd::{self, read, write};
 use netpoll::sys::process::exit_group;
@@ -55,7 +55,7 @@ static NODES: [Node; TASKS] = [const { Node(UnsafeCell::new(Task::new())) }; TAS
 struct Machine {
     node: &'static Node,
     fd: RawFd,
-    pd: Option<&'static PollDesc>, // `None`: this place is free
+    pd: Option<PollDesc>, // `None`: this place is free
     stack: [i64; 8],
     depth: usize,
 }
@@ -80,7 +80,7 @@ impl Machine {
     }
 
     fn close(&mut self) -> Result<(), Error> {
-        close(self.pd.take().expect("open"))?; // before the number is closed
+        POLLER.close(self.pd.take().expect("open"))?; // before the number is closed
         // SAFETY: accepted for this connection alone.
         let _ = unsafe { fd::close(self.fd) };
         Ok(())
@@ -109,7 +109,7 @@ impl Machine {
         }
     }
 
-    fn arm(&mut self, pd: &PollDesc, mode: Mode) -> Result<bool, Error> {
+    fn arm(&mut self, pd: PollDesc, mode: Mode) -> Result<bool, Error> {
         let task = NonNull::new(self.node.0.get()).expect("static");
         // SAFETY: its machine runs, so it waits nowhere.
         unsafe { arm(pd, mode, task) }
