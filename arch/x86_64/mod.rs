@@ -11,7 +11,9 @@ mod thread;
 mod valgrind;
 
 pub use context::*;
-pub use preempt::{inject_call, interrupted_mask, interrupted_sp, preempt_frame, preempt_init};
+pub use preempt::{
+    inject_call, interrupted_ip, interrupted_mask, interrupted_sp, preempt_frame, preempt_init,
+};
 pub use syscall::*;
 pub use thread::*;
 #[cfg(feature = "rt")]
