@@ -67,7 +67,7 @@ impl Default for Builder {
 }
 
 impl Builder {
-    /// The defaults: as many threads as the program may use CPUs, stacks of 64 KiB.
+    /// The defaults: as many threads as the program may use CPUs, stacks of 256 KiB.
     pub const fn new() -> Builder {
         Builder { threads: 0, stack_size: 0, preemption: true }
     }
@@ -91,7 +91,7 @@ impl Builder {
 
     /// Bytes of a task's stack, the guard page included; at least 16 KiB, at most 1 TiB, rounded up to
     /// a power of two. The builder given to [`entry!`](crate::entry) sets the size of all tasks, a builder that
-    /// spawns sets that of its task; 0 is 64 KiB there, and the program's size here. Untouched pages are no memory;
+    /// spawns sets that of its task; 0 is 256 KiB there, and the program's size here. Untouched pages are no memory;
     /// where address space is limited (`ulimit -v`, `vm.overcommit_memory=2`) they count all the same. A task that
     /// overflows its stack is reported, with the size to try next. A task with a size of its own takes longer to spawn and end (a lock), and has its stack
     /// from the beginning, not from its first turn on.

@@ -9,7 +9,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 /// KiB of a stack, unless a program or a task asks for another size.
-const STACK: usize = 64;
+const STACK: usize = 256;
 
 /// What is written where tasks are spawned.
 const SOURCE: &str = include_str!("../programs/src/stacks.rs");

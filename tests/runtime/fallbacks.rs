@@ -29,7 +29,7 @@ fn without_light_guards_overflow_is_still_named() {
         refuse(&mut command, NO_LIGHT_GUARDS);
         let outcome = run(&mut command);
         outcome.killed_by(libc::SIGSEGV);
-        assert!(outcome.stderr.contains(" overflowed its stack of 64 KiB; "), "{outcome:?}");
+        assert!(outcome.stderr.contains(" overflowed its stack of 256 KiB; "), "{outcome:?}");
     }
 }
 

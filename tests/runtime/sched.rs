@@ -21,6 +21,7 @@ scenarios! {
     ten_thousand_parked_take_a_page_each
     dead_stacks_are_given_back
     deep_is_not_overflow
+    ordinary_buffers_fit
     stacks_are_left_at_the_end
     a_size_of_its_own
     mixed_sizes_are_used_again

@@ -18,7 +18,7 @@ use netpoll::time::{Instant, sleep};
 use netpoll::{Builder, JoinHandle, println, scope, spawn, yield_now};
 
 /// Bytes of a stack, unless a program or a task asks for another size.
-const DEFAULT: usize = 64 << 10;
+const DEFAULT: usize = 256 << 10;
 
 pub const SCENARIOS: &[Scenario] = &[
     ("ten_thousand_parked_take_a_page_each", parked),
@@ -30,6 +30,7 @@ pub const SCENARIOS: &[Scenario] = &[
     ("overflow_in_a_handler", overflow_in_a_handler),
     ("overflow_by_one_array", overflow_by_one_array),
     ("deep_is_not_overflow", deep_enough),
+    ("ordinary_buffers_fit", ordinary_buffers),
     ("stacks_are_left_at_the_end", left_at_the_end),
     ("a_size_of_its_own", a_size_of_its_own),
     ("overflow_of_a_small_stack", overflow_of_a_small_stack),
@@ -154,6 +155,19 @@ fn overflow_in_a_handler(_: &[&str]) {
 /// A frame larger than the stack. It reaches beyond the guard page, and yet does not step over it.
 fn overflow_by_one_array(_: &[&str]) {
     spawn(|| u32::from(black_box([0u8; 1 << 20])[0])).join();
+}
+
+/// What ordinary code has on its stack: the buffer that std copies files with is 8 KiB, a pipe holds 64.
+fn ordinary_buffers(_: &[&str]) {
+    spawn(|| {
+        let big = [0u8; 65536];
+        let text = alloc::format!("{:?}", black_box(&big));
+        assert_eq!(text.len(), 3 * big.len());
+        let mut copy = [1u8; 65536];
+        copy.copy_from_slice(black_box(&big));
+        assert_eq!(copy, big);
+    })
+    .join();
 }
 
 fn overflow_on_a_used_stack(_: &[&str]) {
