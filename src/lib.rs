@@ -50,9 +50,9 @@
 //!
 //! # What it rests on
 //! Linux on x86_64, Rust 1.88. The runtime allocates by `mmap` only, and a program has no thread-local
-//! storage, no libc and no unwinding: a panic ends the process. Of signals the runtime takes SIGSEGV (the
-//! end of a stack), SIGPIPE (ignored), and, with preemption, SIGURG and SIGQUIT; [`signal`] tells which a
-//! program may have.
+//! storage, no libc and no unwinding: a panic ends the process. Of signals the runtime takes SIGSEGV and
+//! SIGBUS (faults, and the end of a stack), SIGPIPE (ignored), and, with preemption, SIGURG and SIGQUIT; [`signal`]
+//! tells which a program may have.
 #![cfg_attr(not(any(test, loom)), no_std)]
 
 #[path = "../arch/mod.rs"]

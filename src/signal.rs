@@ -16,10 +16,11 @@
 //! - Each is received once. Where there are several `Signals` for it, whoever reads first gets it.
 //! - One that is sent to a single thread (`tgkill(2)`) waits with that thread, and only a read that happens
 //!   on it finds it. Send to the process.
-//! - What a fault raises (SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS) ends the program, received or not.
+//! - What a fault raises (SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS) ends the program, received or not. SIGBUS is
+//!   reported first, unless there is a [`Signals`] for it or it was [`reset`].
 //! - A program that is executed inherits which signals are blocked.
 //!
-//! The runtime itself uses SIGURG (preemption), SIGSEGV (the end of a stack) and SIGSTKFLT (to have threads
+//! The runtime itself uses SIGURG (preemption), SIGSEGV (reports of faults) and SIGSTKFLT (to have threads
 //! change their masks), which are not to be had. SIGQUIT is: while there is a [`Signals`] for it, it does
 //! not print the tasks and end the program. SIGPIPE is ignored, and [`reset`] gives it back its usual effect;
 //! it goes to the thread that has written, so nobody could receive it.

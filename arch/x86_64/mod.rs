@@ -13,7 +13,9 @@ mod valgrind;
 
 pub use context::*;
 #[cfg(feature = "rt")]
-pub(crate) use preempt::{inject_call, interrupted_mask, interrupted_sp, preempt_frame, preempt_init};
+pub(crate) use preempt::{
+    inject_call, interrupted_ip, interrupted_mask, interrupted_sp, preempt_frame, preempt_init,
+};
 pub use syscall::*;
 pub use thread::*;
 #[cfg(feature = "rt")]

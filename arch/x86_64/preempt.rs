@@ -89,6 +89,15 @@ pub unsafe fn interrupted_sp(ucontext: *mut c_void) -> usize {
     unsafe { ucontext.byte_add(UC_RSP).cast::<usize>().read() }
 }
 
+/// The address of the interrupted instruction.
+///
+/// # Safety
+/// As [`interrupted_sp`].
+pub unsafe fn interrupted_ip(ucontext: *mut c_void) -> usize {
+    // SAFETY: the caller's contract.
+    unsafe { ucontext.byte_add(UC_RIP).cast::<usize>().read() }
+}
+
 /// The interrupted thread's signal mask, bit n - 1 for signal n, which the handler's return puts in force.
 ///
 /// # Safety

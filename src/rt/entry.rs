@@ -16,8 +16,9 @@ const PAGE: usize = 4096;
 /// doing.
 ///
 /// Defines `_start`, the panic handler and the C symbols that compiled code calls; a panic in any task
-/// prints it with the task's number and ends the program with status 101. SIGPIPE is ignored. A second
-/// argument sets the program up: `entry!(main, netpoll::Builder::new().stack_size(256 << 10))`.
+/// prints it with the task's number and ends the program with status 101. An overflow of a stack and any other
+/// SIGSEGV or SIGBUS are reported with the task, and end the program by that signal. SIGPIPE is ignored. A second
+/// argument sets the program up: `entry!(main, netpoll::Builder::new().stack_size(1 << 20))`.
 ///
 /// ```ignore
 /// #![no_std]

@@ -102,10 +102,15 @@ impl Message {
     }
 
     pub fn push_number(&mut self, n: u64) -> &mut Message {
-        if n >= 10 {
-            self.push_number(n / 10);
+        self.push_digits(n, 10)
+    }
+
+    fn push_digits(&mut self, n: u64, base: u64) -> &mut Message {
+        if n >= base {
+            self.push_digits(n / base, base);
         }
-        self.push_bytes(&[b'0' + (n % 10) as u8])
+        let digit = (n % base) as u8;
+        self.push_bytes(&[digit + if digit < 10 { b'0' } else { b'a' - 10 }])
     }
 
     pub fn flush(&mut self) {
@@ -300,6 +305,13 @@ impl Line {
     #[must_use = "nothing is printed before `end`"]
     pub fn number(&mut self, n: u64) -> &mut Line {
         self.0.push_number(n);
+        self
+    }
+
+    /// Adds a number in hexadecimal, without a prefix.
+    #[must_use = "nothing is printed before `end`"]
+    pub(crate) fn hex(&mut self, n: usize) -> &mut Line {
+        self.0.push_digits(n as u64, 16);
         self
     }
 

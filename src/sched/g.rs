@@ -11,6 +11,7 @@ use core::fmt;
 use core::mem::{MaybeUninit, offset_of};
 use core::num::NonZeroU64;
 use core::ops::Deref;
+use core::panic::Location;
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicI64, AtomicPtr, AtomicU8, AtomicU64, Ordering};
 
@@ -56,19 +57,22 @@ pub(crate) type Begin = unsafe extern "C" fn(*mut u8) -> !;
 /// holds it.
 #[repr(C, align(128))]
 pub(crate) struct G {
-    /// Where the stack was left; the scheduler's, while the task is not running.
+    /// Where the stack was left; the scheduler's, while the task is not running. A task that has not begun has its
+    /// first function there: see [`G::begin`].
     pub context: UnsafeCell<Context>,
     /// The next in whatever list the task is in. A task is in one list at most.
     schedlink: Cell<Option<Gp>>,
     /// Between this task's end and its handle.
     pub join: JoinWord,
-    /// Until it is dispatched for the first time, and gets a stack, `context` means nothing.
-    pub begin: Cell<Option<Begin>>,
+    /// Where it was spawned, or null. In the first cache line, like all that a spawn writes.
+    spawned: AtomicPtr<Location<'static>>,
     stack: AtomicPtr<Stack>,
     /// Counts up from 1; a reused `G` gets a new one.
     id: AtomicU64,
     status: AtomicU8,
     wait_reason: AtomicU8,
+    /// It has not been dispatched yet, and has no stack.
+    fresh: Cell<bool>,
     /// When it parked, to the monitor's precision, or 0.
     since: AtomicI64,
     /// For the one wait with a deadline that a task can be in.
@@ -76,6 +80,9 @@ pub(crate) struct G {
     /// What it waits by then, for the timer's callback.
     pub waits_by: Cell<*const ()>,
 }
+
+/// Where a task was spawned, by `#[track_caller]`; `None` for the main task.
+pub(crate) type Place = Option<&'static Location<'static>>;
 
 /// Room in a task's block for its closure, then its result. What is larger lies on its stack.
 pub(crate) const ROOM: usize = 128;
@@ -89,8 +96,11 @@ pub(crate) struct Block {
 
 static_assertions::const_assert_eq!(size_of::<Block>(), 256); // 16 a page, none across two
 static_assertions::const_assert_eq!(memoffset::offset_of!(Block, room), 128);
+static_assertions::const_assert!(memoffset::offset_of!(G, fresh) < 64);
+static_assertions::assert_eq_size!(Context, Begin);
+static_assertions::assert_eq_align!(Context, Begin);
 
-// SAFETY: `context`, `begin`, `schedlink` and `waits_by` belong to whoever owns the task at the moment (the run queue
+// SAFETY: `context`, `fresh`, `schedlink` and `waits_by` belong to whoever owns the task at the moment (the run queue
 // it is in, the thread it runs on, the object it is parked on), which is one party at a time.
 unsafe impl Sync for G {}
 
@@ -128,6 +138,38 @@ impl G {
 
     pub fn set_id(&self, id: u64) {
         self.id.store(id, Ordering::Relaxed);
+    }
+
+    /// Where it begins, if it has not: until it is dispatched for the first time, and gets a stack.
+    #[inline]
+    pub fn begin(&self) -> Option<Begin> {
+        // SAFETY: written by `set_begin`, since when `begun` has not been called; size and alignment fit.
+        self.fresh.get().then(|| unsafe { self.context.get().cast::<Begin>().read() })
+    }
+
+    #[inline]
+    pub fn set_begin(&self, begin: Begin) {
+        self.fresh.set(true);
+        // SAFETY: in place of a context that nobody has: the task is dead. Size and alignment fit.
+        unsafe { self.context.get().cast::<Begin>().write(begin) };
+    }
+
+    /// It goes on at `context` from now on.
+    pub fn begun(&self, context: Context) {
+        self.fresh.set(false);
+        // SAFETY: the task is the caller's, which has not switched to it.
+        unsafe { *self.context.get() = context };
+    }
+
+    pub fn spawned(&self) -> Place {
+        // SAFETY: null or what `set_spawned` stored.
+        unsafe { self.spawned.load(Ordering::Relaxed).as_ref() }
+    }
+
+    #[inline]
+    pub fn set_spawned(&self, at: Place) {
+        let at = at.map_or(ptr::null(), ptr::from_ref);
+        self.spawned.store(at.cast_mut(), Ordering::Relaxed);
     }
 
     /// Its stack, while it has one.

@@ -99,10 +99,8 @@ pub(super) fn attach_stack(p: &P, g: Gp, begin: Begin) -> bool {
     let Some(stack) = p.stacks.pop().or_else(|| SCHED.stacks.get()) else { return false };
     stack.begins();
     g.set_stack(Some(stack));
-    g.begin.set(None);
-    // SAFETY: the stack is this task's, and nothing is on it yet; the task is the caller's, who has not
-    // switched to it.
-    unsafe { *g.context.get() = Context::new(stack.top, begin, g.room()) };
+    // SAFETY: the stack is this task's, and nothing is on it yet.
+    g.begun(unsafe { Context::new(stack.top, begin, g.room()) });
     true
 }
 
@@ -112,7 +110,7 @@ pub(super) fn retry(idle: &mut Idle, p: &P) -> Option<Gp> {
     if let Some(threads) = threads() {
         (threads.gather_stack)(idle, p);
     }
-    if g.begin.get().is_some_and(|begin| attach_stack(p, g, begin)) {
+    if g.begin().is_some_and(|begin| attach_stack(p, g, begin)) {
         return Some(g);
     }
     idle.stackless.push(g);

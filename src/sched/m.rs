@@ -1,18 +1,18 @@
 //! `M`: a thread that runs tasks. Its scheduler loop is in `proc.rs`; here are its block, its birth and
 //! its sleep.
 
+use super::fault::{self, HANDLER_STACK};
 use super::g::Gp;
-use super::overflow::{self, HANDLER_STACK};
 use super::p::P;
 use super::stack;
 use super::{masks, schedule, state};
 use crate::arch::{self, Context};
 use crate::preempt;
 use crate::rt;
+use crate::sys::Errno;
 use crate::sys::futex::{Scope, futex_wait, futex_wake};
 use crate::sys::mm::{Prot, mprotect, munmap};
 use crate::sys::thread::{CloneFlags, arch_prctl_set_fs};
-use crate::sys::{Errno, thread::gettid};
 use core::cell::{Cell, UnsafeCell};
 use core::ptr;
 use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering};
@@ -34,7 +34,7 @@ pub(crate) struct M {
     this: Cell<*const M>,
     /// At `fs:8`, the runtime's count: see [`preempt`].
     locks: AtomicU32,
-    /// The kernel's number of the thread.
+    /// The kernel's number of the thread. That of the first is the process's: see [`M::set_first_tid`].
     pub tid: AtomicI32,
     /// At `fs:16`, the locks that the task holds: see [`preempt`].
     held: AtomicU64,
@@ -124,11 +124,16 @@ impl M {
     pub fn first() -> Result<&'static M, Errno> {
         M0.this.set(&raw const M0);
         M0.random.set(SEED);
-        M0.tid.store(gettid(), Ordering::Relaxed);
         // SAFETY: M0 lives for ever; a freestanding program has no other use for the thread pointer.
         unsafe { arch_prctl_set_fs((&raw const M0).cast_mut().cast()) }?;
         preempt::start();
         Ok(&M0)
+    }
+
+    /// Before the first thread is signalled. It has the number of the process, `pid`, which a program that signals
+    /// nobody need not ask for.
+    pub fn set_first_tid(pid: i32) {
+        M0.tid.store(pid, Ordering::Relaxed);
     }
 
     /// Starts a thread with `p`.
@@ -200,7 +205,7 @@ impl M {
     unsafe extern "C" fn main(block: *mut u8) -> ! {
         // SAFETY: `start` passed the new thread's block.
         let m = unsafe { &*block.cast::<M>() };
-        overflow::use_stack(block.wrapping_add(size_of::<M>()).wrapping_sub(STACKS));
+        fault::use_stack(block.wrapping_add(size_of::<M>()).wrapping_sub(STACKS));
         if let Some(p) = m.take_nextp() {
             schedule::acquirep(m, p);
         }

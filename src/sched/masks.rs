@@ -10,8 +10,8 @@
 //! In the same way every thread can be made to run something ([`on_every_thread`]).
 //!
 //! That holds as long as the handler never interrupts another one, which at its own return would put its
-//! own, older context in force: the others block it ([`HANDLERS_BLOCK`]), but for that of SIGSEGV, behind
-//! which the program ends.
+//! own, older context in force: the others block it ([`HANDLERS_BLOCK`]), but for that of SIGSEGV and SIGBUS,
+//! after which the program ends.
 //!
 //! # Lock
 //! `THREADS`, the innermost, is held while all threads answer. The handler takes no lock, and a thread that
@@ -144,6 +144,7 @@ fn ask_all(block: SigSet, unblock: SigSet, run: Option<fn()>) -> Result<SigSet, 
     let number = threads.changes;
     NUMBER.store(number, Ordering::Release);
     let (me, pid) = (getm(), getpid());
+    M::set_first_tid(pid);
     let others =
         || iter::successors(threads.newest, |m| m.alllink.get()).chain([&M0]).filter(|m| !ptr::eq(*m, me));
     for m in others() {

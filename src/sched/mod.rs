@@ -21,7 +21,7 @@
 //! | `masks.rs` | which signals the threads block |
 //! | `task.rs`, `join.rs`, `scope.rs` | spawn and join |
 //! | `life.rs`, `spare.rs` | what a task is given and leaves; spare blocks and stacks |
-//! | `stack.rs`, `overflow.rs` | stacks, and what happens at their end |
+//! | `stack.rs`, `fault.rs` | stacks; what is reported at their end and of other faults |
 //! | `depth.rs` | how much of them was used |
 //! | `sema.rs` | semaphores that park |
 //! | `freelist.rs` | slots that are used again and again |
@@ -34,13 +34,13 @@
 mod blocking;
 mod depth;
 mod dump;
+mod fault;
 pub(crate) mod freelist;
 pub(crate) mod g;
 mod join;
 mod life;
 mod m;
 pub(crate) mod masks;
-mod overflow;
 mod owner;
 pub(crate) mod p;
 pub(crate) mod poller;

@@ -23,7 +23,7 @@ use super::state::{
     DEADLOCK_STATUS, Idle, SCHED, START_STATUS, all_compute, allp, any_poller, monitor, poller, polls,
     queued, take_idle_p, threads, wake_poller,
 };
-use super::{life, overflow, sysmon, task};
+use super::{fault, life, sysmon, task};
 use crate::arch::{prefetch, switch};
 use crate::poll::Waiter;
 use crate::rt;
@@ -275,7 +275,7 @@ pub(super) fn schedule(m: &'static M) -> ! {
         if m.spinning.get() {
             resetspinning(m);
         }
-        if let (Some(begin), Some(p)) = (g.begin.get(), m.p.get())
+        if let (Some(begin), Some(p)) = (g.begin(), m.p.get())
             && !life::attach_stack(p, g, begin)
         {
             SCHED.idle.lock().stackless.push(g); // until somebody has no work: `give_up_p`
@@ -326,7 +326,7 @@ pub(crate) fn run_main(page: usize, stack_size: usize, threads: usize, main: imp
     SCHED.ps.store(ps, Ordering::Relaxed);
     SCHED.nprocs.store(threads as u32, Ordering::Relaxed);
     let Ok(m) = M::first() else { rt::fatal("arch_prctl(ARCH_SET_FS) is refused", START_STATUS) };
-    overflow::install();
+    fault::install();
     let (first, others) = allp().split_first().unzip();
     {
         let mut idle = SCHED.idle.lock();
@@ -336,7 +336,7 @@ pub(crate) fn run_main(page: usize, stack_size: usize, threads: usize, main: imp
         acquirep(m, p);
     }
     // SAFETY: `main` owns what it uses; the process ends before this frame does.
-    let main = unsafe { task::spawn_unchecked(0, move || -> () { rt::exit(main()) }) };
+    let main = unsafe { task::spawn_unchecked(0, None, move || -> () { rt::exit(main()) }) };
     match main {
         Ok(handle) => drop(handle),
         Err(_) => rt::fatal(task::NO_STACK, START_STATUS),

@@ -1,11 +1,12 @@
 //! Tasks that may borrow from the task that spawns them (std: `thread::scope`).
 
-use super::g::TaskId;
+use super::g::{Place, TaskId};
 use super::sema::{semacquire, semrelease};
 use super::task::{JoinHandle, NO_STACK, spawn_with};
 use crate::rt;
 use crate::sys::Errno;
 use core::marker::PhantomData;
+use core::panic::Location;
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 /// Where [`scope`]'s closure spawns.
@@ -52,12 +53,13 @@ where
 impl<'scope, 'env> Scope<'scope, 'env> {
     /// Starts a task that may borrow for `'scope`. As [`spawn`](crate::spawn) otherwise; dropping the
     /// handle lets the task run on by itself, but not beyond the scope.
+    #[track_caller]
     pub fn spawn<F, T>(&'scope self, f: F) -> ScopedJoinHandle<'scope, T>
     where
         F: FnOnce() -> T + Send + 'scope,
         T: Send + 'scope,
     {
-        match self.try_spawn(0, f) {
+        match self.try_spawn(0, Some(Location::caller()), f) {
             Ok(handle) => handle,
             Err(Errno::E2BIG) => {
                 rt::fatal("a new task's closure or result is too big for its stack", rt::PANICKED)
@@ -66,10 +68,11 @@ impl<'scope, 'env> Scope<'scope, 'env> {
         }
     }
 
-    /// `stack_size`: in bytes, or 0 for the program's.
-    pub(super) fn try_spawn<F, T>(
+    /// `stack_size`: in bytes, or 0 for the program's; `at`: where the task is spawned.
+    pub(crate) fn try_spawn<F, T>(
         &'scope self,
         stack_size: usize,
+        at: Place,
         f: F,
     ) -> Result<ScopedJoinHandle<'scope, T>, Errno>
     where
@@ -82,7 +85,7 @@ impl<'scope, 'env> Scope<'scope, 'env> {
         // SAFETY: `scope` returns behind `task_ended`, at which the closure is used up and, if nobody
         // holds the handle, the result is dropped; the result of a held handle borrows for `'scope`, and
         // the handle cannot outlive that.
-        match unsafe { spawn_with(stack_size, f, at_end) } {
+        match unsafe { spawn_with(stack_size, at, f, at_end) } {
             Ok(handle) => Ok(ScopedJoinHandle { handle, scope: PhantomData }),
             Err(e) => {
                 self.running.fetch_sub(1, Ordering::Relaxed); // not the last: there is the scope's own

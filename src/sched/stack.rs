@@ -40,9 +40,21 @@ use core::ops::Deref;
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 
-/// Bytes of a stack unless the program chooses otherwise, guard page included. Only touched pages are
-/// memory: a task that parks in shallow frames costs one.
-const DEFAULT_STACK: usize = 64 << 10;
+/// Bytes of a stack unless the program chooses otherwise, guard page included: enough for ordinary code, with buffers
+/// as large as a pipe (64 KiB), formatting, parsers and TLS. Only touched pages are memory: a task that parks in
+/// shallow frames costs one.
+///
+/// What a larger size does cost is page tables, one page of them for each 2 MiB of stacks. Measured with 10,000 parked
+/// tasks (Linux 6.18, 2 virtual CPUs of an AMD EPYC, November 2026):
+///
+/// | bytes a task | 64 KiB | 256 KiB |
+/// |---|---|---|
+/// | resident (`VmRSS`) | 4,389 | 4,389 |
+/// | page tables (`VmPTE`) | 130 | 514 |
+///
+/// Together 8 % more. A page of tables describes 512 pages in a row, and a stack is a row of 64: so it has room for the
+/// first pages of 8 stacks, in whatever order the stacks lie. Only stacks in two parts could share more.
+const DEFAULT_STACK: usize = 256 << 10;
 
 /// The least that can be asked for: the guard, and room for formatting a panic.
 const MIN_STACK: usize = 16 << 10;
@@ -54,9 +66,9 @@ const MAX_STACK: usize = 1 << 40;
 const SIZES: usize = (MAX_STACK / MIN_STACK).ilog2() as usize + 1;
 
 /// Bytes of the first slab of a size, and of the largest; each is twice as large as the one before. At
-/// least one stack.
-const FIRST_SLAB: usize = 2 << 20;
-const MAX_SLAB: usize = 64 << 20;
+/// least one stack. So 10,000 tasks with stacks of the default size take 14 slabs, hence 14 calls of mmap(2).
+const FIRST_SLAB: usize = 32 * DEFAULT_STACK;
+const MAX_SLAB: usize = 1024 * DEFAULT_STACK;
 
 /// Colours, and the step between them: together a quarter of a page, so that a task that parks in
 /// shallow frames still fits its first page.

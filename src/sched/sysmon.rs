@@ -98,6 +98,7 @@ fn wake() {
 /// The monitor's thread.
 unsafe extern "C" fn monitor(_: *mut u8) -> ! {
     let pid = getpid();
+    M::set_first_tid(pid);
     let (mut pace, mut delay, mut idle_looks) = (Pace::new(), SHORT, 0);
     let (mut polls, mut last_poll, mut last_signals) = (state::polls(), nanotime(), 0);
     let _ = prctl_set_timerslack(1); // a quick look that comes 50 us late is none

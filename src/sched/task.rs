@@ -4,7 +4,7 @@
 //! needs an allocator. If one of them is too big for that, both lie on the task's stack. Who frees what:
 //! see `join.rs`.
 
-use super::g::{Gp, ROOM, Status, TaskId, WaitReason};
+use super::g::{Gp, Place, ROOM, Status, TaskId, WaitReason};
 use super::join::Handle;
 use super::life;
 use super::m::getm;
@@ -22,6 +22,7 @@ use core::cell::Cell;
 use core::marker::PhantomData;
 use core::mem::ManuallyDrop;
 use core::num::NonZeroU64;
+use core::panic::Location;
 use core::ptr;
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -66,7 +67,7 @@ impl Default for Builder {
 }
 
 impl Builder {
-    /// The defaults: as many threads as the program may use CPUs, stacks of 64 KiB.
+    /// The defaults: as many threads as the program may use CPUs, stacks of 256 KiB.
     pub const fn new() -> Builder {
         Builder { threads: 0, stack_size: 0, preemption: true }
     }
@@ -89,9 +90,10 @@ impl Builder {
     }
 
     /// Bytes of a task's stack, the guard page included; at least 16 KiB, at most 1 TiB, rounded up to
-    /// a power of two. The builder given to [`entry!`](crate::entry) sets the size of all tasks, one that
-    /// spawns that of its task; 0 is 64 KiB there, and the program's size here. Untouched pages cost
-    /// nothing. A task with a size of its own takes longer to spawn and end (a lock), and has its stack
+    /// a power of two. The builder given to [`entry!`](crate::entry) sets the size of all tasks, a builder that
+    /// spawns sets that of its task; 0 is 256 KiB there, and the program's size here. Untouched pages are no memory;
+    /// where address space is limited (`ulimit -v`, `vm.overcommit_memory=2`) they count all the same. A task that
+    /// overflows its stack is reported, with the size to try next. A task with a size of its own takes longer to spawn and end (a lock), and has its stack
     /// from the beginning, not from its first turn on.
     pub const fn stack_size(mut self, bytes: usize) -> Builder {
         self.stack_size = bytes;
@@ -147,19 +149,21 @@ impl Builder {
     /// Any other task gets its stack with its first turn. Should the kernel refuse it then, the task waits
     /// until other tasks have ended; if nobody else can go on the program ends, as by a deadlock, with a
     /// line that says why.
+    #[track_caller]
     pub fn spawn<F, T>(self, f: F) -> Result<JoinHandle<T>, Errno>
     where
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
         // SAFETY: closure and result own all they refer to ('static).
-        unsafe { spawn_unchecked(self.stack_size, f) }
+        unsafe { spawn_unchecked(self.stack_size, Some(Location::caller()), f) }
     }
 
     /// As [`Scope::spawn`], with an error where that panics (std: `thread::Builder::spawn_scoped`).
     ///
     /// # Errors
     /// As [`Builder::spawn`].
+    #[track_caller]
     pub fn spawn_scoped<'scope, 'env, F, T>(
         self,
         scope: &'scope Scope<'scope, 'env>,
@@ -169,7 +173,7 @@ impl Builder {
         F: FnOnce() -> T + Send + 'scope,
         T: Send + 'scope,
     {
-        scope.try_spawn(self.stack_size, f)
+        scope.try_spawn(self.stack_size, Some(Location::caller()), f)
     }
 }
 
@@ -179,6 +183,7 @@ impl Builder {
 ///
 /// If there is no room for its stack the program ends, with a line that says so and status 101, as by a panic;
 /// [`Builder::spawn`] returns the error instead.
+#[track_caller]
 pub fn spawn<F, T>(f: F) -> JoinHandle<T>
 where
     F: FnOnce() -> T + Send + 'static,
@@ -196,21 +201,26 @@ where
 
 /// # Safety
 /// Whatever `f` and its result borrow must outlive the task.
-pub(super) unsafe fn spawn_unchecked<F, T>(stack_size: usize, f: F) -> Result<JoinHandle<T>, Errno>
+pub(super) unsafe fn spawn_unchecked<F, T>(stack_size: usize, at: Place, f: F) -> Result<JoinHandle<T>, Errno>
 where
     F: FnOnce() -> T,
 {
     // SAFETY: the caller's contract.
-    unsafe { spawn_with(stack_size, f, || ()) }
+    unsafe { spawn_with(stack_size, at, f, || ()) }
 }
 
 /// As [`spawn_unchecked`], for a task that calls `at_end`, also if its result is left to its handle.
-/// `stack_size`: in bytes, or 0 for the program's.
+/// `stack_size`: in bytes, or 0 for the program's; `at`: where the task is spawned, for reports.
 ///
 /// # Safety
 /// What `f` borrows must last until `at_end` is called, and what its result borrows as long as the handle
 /// too. (After an error it is not called.)
-pub(super) unsafe fn spawn_with<F, T, E>(stack_size: usize, f: F, at_end: E) -> Result<JoinHandle<T>, Errno>
+pub(super) unsafe fn spawn_with<F, T, E>(
+    stack_size: usize,
+    at: Place,
+    f: F,
+    at_end: E,
+) -> Result<JoinHandle<T>, Errno>
 where
     F: FnOnce() -> T,
     E: FnOnce(),
@@ -234,13 +244,14 @@ where
         slot.write(Slot { value: Value { closure: ManuallyDrop::new(f) }, at_end: ManuallyDrop::new(at_end) })
     };
     g.set_id(LAST_ID.fetch_add(1, Ordering::Relaxed) + 1);
+    g.set_spawned(at);
     g.join.reset();
     if lazy {
-        g.begin.set(Some(run::<F, T, E>));
+        g.set_begin(run::<F, T, E>);
     } else {
         let top = if fits { top } else { slot.cast() };
-        // SAFETY: below is the rest of the stack, unused; the task is ours until it is in a queue.
-        unsafe { *g.context.get() = Context::new(top, run::<F, T, E>, slot.cast()) };
+        // SAFETY: below is the rest of the stack, unused.
+        g.begun(unsafe { Context::new(top, run::<F, T, E>, slot.cast()) });
     }
     proc::start(g);
     Ok(JoinHandle { g, result: slot.cast(), owns: PhantomData })

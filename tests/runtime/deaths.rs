@@ -1,52 +1,183 @@
 //! How tasks and programs die: overflow, fault, panic.
 
-use crate::harness::{Outcome, PROFILES, run, scenario};
+use crate::harness::{Outcome, PROFILES, finish, run, scenario};
+use std::ffi::c_long;
+use std::io::Error;
+use std::mem::zeroed;
+use std::ptr::null_mut;
+use std::thread::sleep;
+use std::time::Duration;
 
-const STACK: usize = 64 << 10;
+/// KiB of a stack, unless a program or a task asks for another size.
+const STACK: usize = 256;
+
+/// What is written where tasks are spawned.
+const SOURCE: &str = include_str!("../programs/src/stacks.rs");
 
 #[track_caller]
 fn each(name: &str, check: impl Fn(&Outcome)) {
     for profile in PROFILES {
-        let outcome = run(&mut scenario(profile, name));
-        assert_eq!(outcome.stdout, "", "{outcome:?}");
-        check(&outcome);
+        check(&run(&mut scenario(profile, name)));
     }
 }
 
-fn overflows(name: &str, task: u32, stack: usize) {
+/// Checks that `report` begins with `netpoll: task N (spawned at FILE:LINE:COLUMN)`, and that the source has `spawn` at
+/// that place, or is about the main task. Returns the rest.
+#[track_caller]
+fn after_name<'a>(report: &'a str, task: u32, spawn: Option<&str>) -> &'a str {
+    let cut = |text: &'a str, start: &str| {
+        text.strip_prefix(start).unwrap_or_else(|| panic!("no {start:?} at the beginning of {text:?}"))
+    };
+    let Some(spawn) = spawn else { return cut(report, "netpoll: task 1 (main)") };
+    let (place, rest) = cut(report, &format!("netpoll: task {task} (spawned at src/stacks.rs:"))
+        .split_once(')')
+        .unwrap_or_else(|| panic!("{report:?}"));
+    let (line, column) = place.split_once(':').unwrap();
+    let line = SOURCE.lines().nth(line.parse::<usize>().unwrap() - 1).unwrap();
+    assert!(line[column.parse::<usize>().unwrap() - 1..].starts_with(spawn), "{report:?}: {line:?}");
+    rest
+}
+
+/// The scenario overflows its stack of `kib` KiB in task `task`, which is spawned by `spawn`.
+#[track_caller]
+fn overflows(name: &str, task: u32, spawn: Option<&str>, kib: usize, remedy: &str) {
     each(name, |outcome| {
         outcome.killed_by(libc::SIGSEGV);
-        assert_eq!(outcome.stderr, format!("task {task} overflowed its stack of {stack} bytes\n"));
+        assert_eq!(outcome.stdout, "");
+        let rest = after_name(&outcome.stderr, task, spawn);
+        let more = format!("netpoll::Builder::new().stack_size({} << 10){remedy}", 2 * kib);
+        let expected = format!(" overflowed its stack of {kib} KiB; give it more: {more}\n");
+        assert_eq!(rest, expected);
     });
 }
 
+const FOR_ALL_OR_ONE: &str = ", in entry!(main, ..) for all tasks or .spawn(f) for this one";
+
 #[test]
 fn overflow_in_main_is_named() {
-    overflows("overflow_in_main", 1, STACK);
+    overflows("overflow_in_main", 1, None, STACK, ", in entry!(main, ..)");
 }
 
 #[test]
 fn overflow_in_a_task_is_named() {
-    overflows("overflow_in_a_task", 2, STACK);
+    overflows("overflow_in_a_task", 2, Some("spawn(|| deep(u64::MAX))"), STACK, FOR_ALL_OR_ONE);
+    overflows("overflow_by_one_array", 2, Some("spawn(|| u32::from("), STACK, FOR_ALL_OR_ONE);
 }
 
 #[test]
 fn overflow_on_a_used_stack_is_named() {
-    overflows("overflow_on_a_used_stack", 4, STACK);
+    overflows("overflow_on_a_used_stack", 4, Some("spawn(|| deep(u64::MAX))"), STACK, FOR_ALL_OR_ONE);
+}
+
+#[test]
+fn overflow_in_a_scope_is_named() {
+    overflows("overflow_in_a_scope", 2, Some("spawn(|| deep(u64::MAX))"), STACK, FOR_ALL_OR_ONE);
+}
+
+#[test]
+fn overflow_in_a_handler_names_the_server() {
+    overflows("overflow_in_a_handler", 3, Some("serve(&listener"), STACK, FOR_ALL_OR_ONE);
 }
 
 #[test]
 fn overflow_of_a_small_stack_is_told_with_its_size() {
-    overflows("overflow_of_a_small_stack", 2, 16 << 10);
+    let spawn = "spawn(|| deep(u64::MAX)).unwrap()";
+    overflows("overflow_of_a_small_stack", 2, Some(spawn), 16, " where it is spawned");
+}
+
+/// The scenario dies by `signal`, which is reported as no overflow, with the address that it prints, or else
+/// `address`.
+#[track_caller]
+fn faults(name: &str, spawn: Option<&str>, signal: i32, address: Option<&str>) {
+    each(name, |outcome| {
+        outcome.killed_by(signal);
+        let rest = after_name(&outcome.stderr, 2, spawn);
+        let signal = if signal == libc::SIGBUS { "SIGBUS" } else { "SIGSEGV" };
+        let address = match address {
+            Some(address) => format!(" at address 0x{address}"),
+            None => String::new(),
+        };
+        instruction(rest, &format!("{signal}{address}"));
+    });
+}
+
+/// A line that ends with the address of an instruction in a program's code.
+#[track_caller]
+fn instruction(report: &str, start: &str) {
+    let start = format!(" did not overflow its stack: {start}, instruction at 0x");
+    let rest = report.strip_prefix(&start).unwrap_or_else(|| panic!("no {start:?}: {report:?}"));
+    let address = u64::from_str_radix(rest.strip_suffix('\n').unwrap(), 16).unwrap();
+    assert!((0x20_0000..0x100_0000).contains(&address), "{report:?}");
 }
 
 #[test]
 fn a_null_pointer_is_no_overflow() {
-    for name in ["null_in_main", "null_in_a_task"] {
-        each(name, |outcome| {
-            outcome.killed_by(libc::SIGSEGV);
-            assert_eq!(outcome.stderr, "");
-        });
+    faults("null_in_main", None, libc::SIGSEGV, Some("10"));
+    faults("null_in_a_task", Some("spawn(null)"), libc::SIGSEGV, Some("10"));
+    faults("null_on_a_stack_of_its_own_size", Some("spawn(null)"), libc::SIGSEGV, Some("10"));
+}
+
+/// The processor does not even look there, and the kernel does not know of the address.
+#[test]
+fn an_address_that_is_none_is_no_overflow() {
+    faults("no_address_in_a_task", Some("spawn(|| read("), libc::SIGSEGV, None);
+}
+
+#[test]
+fn a_wild_address_is_no_overflow() {
+    for profile in PROFILES {
+        for (name, signal, text) in [
+            ("above_the_stack_in_a_task", libc::SIGSEGV, "SIGSEGV"),
+            ("a_file_that_is_too_short", libc::SIGBUS, "SIGBUS"),
+        ] {
+            let outcome = run(&mut scenario(profile, name));
+            outcome.killed_by(signal);
+            let rest = after_name(&outcome.stderr, 2, Some("spawn(|| read("));
+            instruction(rest, &format!("{text} at address 0x{}", outcome.stdout.trim_end()));
+        }
+    }
+}
+
+/// A signal that a process sends ends the program, as it would without a handler, and is no fault of a task.
+#[test]
+fn sigsegv_from_a_process_is_no_fault() {
+    each("sends_itself_sigsegv", |outcome| {
+        outcome.killed_by(libc::SIGSEGV).printed("", "");
+    });
+}
+
+/// The only thread waits on its own stack, and is made to go on at address 8.
+#[test]
+fn a_fault_on_the_stack_of_no_task_is_the_schedulers() {
+    for profile in PROFILES {
+        let child = scenario(profile, "sleeps_for_ever").env("NETPOLL_THREADS", "1").spawn().unwrap();
+        sleep(Duration::from_millis(300));
+        go_on_at(child.id() as i32, 8);
+        let outcome = finish(child).unwrap();
+        outcome.killed_by(libc::SIGSEGV);
+        let report = "netpoll: the scheduler: SIGSEGV at address 0x8, instruction at 0x8\n";
+        outcome.printed("", report);
+    }
+}
+
+/// Has a process that waits in a system call go on at `address`.
+fn go_on_at(pid: i32, address: u64) {
+    const CALL: c_long = -1;
+    // SAFETY: the calls are about a child of this test; the registers are written before they are read.
+    unsafe {
+        let mut registers: libc::user_regs_struct = zeroed();
+        assert_eq!(
+            libc::ptrace(libc::PTRACE_ATTACH, pid, null_mut::<u8>(), null_mut::<u8>()),
+            0,
+            "{}",
+            Error::last_os_error()
+        );
+        assert_eq!(libc::waitpid(pid, null_mut(), libc::__WALL), pid);
+        assert_eq!(libc::ptrace(libc::PTRACE_GETREGS, pid, null_mut::<u8>(), &raw mut registers), 0);
+        registers.rip = address;
+        registers.orig_rax = CALL as u64; // no call is to be started again
+        assert_eq!(libc::ptrace(libc::PTRACE_SETREGS, pid, null_mut::<u8>(), &raw const registers), 0);
+        assert_eq!(libc::ptrace(libc::PTRACE_DETACH, pid, null_mut::<u8>(), null_mut::<u8>()), 0);
     }
 }
 

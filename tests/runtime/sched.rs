@@ -21,6 +21,7 @@ scenarios! {
     sleepers_are_no_deadlock
     ten_thousand_parked_take_a_page_each
     deep_is_not_overflow
+    ordinary_buffers_fit
     stacks_are_left_at_the_end
     a_size_of_its_own
     mixed_sizes_are_used_again

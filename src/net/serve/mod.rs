@@ -16,15 +16,16 @@ use super::{Error, Pollable};
 use crate::net::fd::Fd;
 use crate::net::transfer::Pause;
 use crate::poll::{Mode, Side, Slot};
-use crate::sched::g::{Gp, WaitReason};
+use crate::sched::g::{Gp, Place, WaitReason};
 use crate::sched::poller::{netpoll, poll_under_way};
 use crate::sched::proc::{getg, gopark, goready};
 use crate::sched::waiter::OneOf;
 use crate::sys::{Call, Errno};
 use crate::time::Instant;
-use crate::{Builder, Scope, scope};
+use crate::{Scope, scope};
 use core::cell::{Cell, UnsafeCell};
 use core::mem::{ManuallyDrop, MaybeUninit};
+use core::panic::Location;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use core::time::Duration;
@@ -68,6 +69,7 @@ pub(crate) mod sealed {
 ///
 /// # Errors
 /// As there.
+#[track_caller]
 pub fn serve<L, H>(listener: &L, handler: H) -> Result<(), Error>
 where
     L: Listener,
@@ -102,7 +104,7 @@ impl Serve {
         self
     }
 
-    /// The stack of a handler's task, as [`Builder::stack_size`].
+    /// The stack of a handler's task, as [`Builder::stack_size`](crate::Builder::stack_size).
     pub const fn stack_size(mut self, bytes: usize) -> Serve {
         self.stack_size = bytes;
         self
@@ -129,13 +131,16 @@ impl Serve {
     /// What ended it, if not the close: [`Error::TimedOut`] (the listener's deadline), [`Error::Os`] of
     /// `accept4` if the listener cannot accept at all, of `epoll_pwait` if the poller has failed, of `mmap` if
     /// there is no memory to begin.
+    #[track_caller]
     pub fn run<L, H>(&self, listener: &L, handler: H) -> Result<(), Error>
     where
         L: Listener,
         H: Fn(&L::Stream) -> Next + Sync,
     {
+        let at = Some(Location::caller());
         let server = Server {
             options: *self,
+            at,
             handler,
             post: Post { inbox: Inbox::new(), clerk: Cell::new(None), stop: Node::new() },
             free: Inbox::new(),
@@ -145,9 +150,7 @@ impl Serve {
         };
         let result = scope(|scope| {
             let server = &server;
-            Builder::new()
-                .spawn_scoped(scope, move || server.hand_out(scope))
-                .map_err(|e| Error::Os(Call::Mmap, e))?;
+            scope.try_spawn(0, at, move || server.hand_out(scope)).map_err(|e| Error::Os(Call::Mmap, e))?;
             let why = server.accept(scope, listener);
             server.end();
             Err(why)
@@ -195,6 +198,8 @@ enum Rest {
 
 struct Server<S, H> {
     options: Serve,
+    /// Where it was called: its tasks are spawned there, as far as reports go.
+    at: Place,
     handler: H,
     post: Post,
     /// Records without a connection.
@@ -319,8 +324,8 @@ impl<S: Pollable + Send + Sync, H: Fn(&S) -> Next + Sync> Server<S, H> {
     /// Gives a connection a task. `news`: there is something to read, and nobody need look first.
     fn start<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>, at: At<S>, news: bool) {
         let mut pause = Pause::new();
-        let builder = Builder::new().stack_size(self.options.stack_size);
-        while builder.spawn_scoped(scope, move || self.handle(at, news)).is_err() {
+        let task = || scope.try_spawn(self.options.stack_size, self.at, move || self.handle(at, news));
+        while task().is_err() {
             pause.wait(); // until others have ended
         }
     }

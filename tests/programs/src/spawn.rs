@@ -205,7 +205,7 @@ fn numbers(_: &[&str]) {
 }
 
 /// One byte more than a quarter of a stack.
-const TOO_BIG: usize = (16 << 10) + 1;
+const TOO_BIG: usize = (64 << 10) + 1;
 
 #[inline(never)]
 fn big_closure(builder: Builder) {

@@ -7,14 +7,18 @@ use core::fmt;
 use core::hint::black_box;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use netpoll::arch::syscall5;
-use netpoll::net::Error;
+use netpoll::net::{Error, Next, TcpListener, TcpStream, serve};
 use netpoll::runtime::{Metrics, metrics};
 use netpoll::sync::Semaphore;
 use netpoll::sys::Errno;
 use netpoll::sys::mm::{Advice, MapFlags, Prot, madvise, mmap};
-use netpoll::sys::process::Resource;
+use netpoll::sys::process::{Resource, getpid};
+use netpoll::sys::signal::{SIGSEGV, kill};
 use netpoll::time::{Instant, sleep};
-use netpoll::{Builder, JoinHandle, println, spawn, yield_now};
+use netpoll::{Builder, JoinHandle, println, scope, spawn, yield_now};
+
+/// Bytes of a stack, unless a program or a task asks for another size.
+const DEFAULT: usize = 256 << 10;
 
 pub const SCENARIOS: &[Scenario] = &[
     ("ten_thousand_parked_take_a_page_each", parked),
@@ -22,7 +26,11 @@ pub const SCENARIOS: &[Scenario] = &[
     ("overflow_in_main", |_| deep(u64::MAX)),
     ("overflow_in_a_task", overflow_in_a_task),
     ("overflow_on_a_used_stack", overflow_on_a_used_stack),
+    ("overflow_in_a_scope", overflow_in_a_scope),
+    ("overflow_in_a_handler", overflow_in_a_handler),
+    ("overflow_by_one_array", overflow_by_one_array),
     ("deep_is_not_overflow", deep_enough),
+    ("ordinary_buffers_fit", ordinary_buffers),
     ("stacks_are_left_at_the_end", left_at_the_end),
     ("a_size_of_its_own", a_size_of_its_own),
     ("overflow_of_a_small_stack", overflow_of_a_small_stack),
@@ -35,6 +43,12 @@ pub const SCENARIOS: &[Scenario] = &[
     ("light_guards", |words| assert_eq!(words, [light_guards()])),
     ("null_in_main", |_| null()),
     ("null_in_a_task", |_| spawn(null).join()),
+    ("null_on_a_stack_of_its_own_size", null_on_its_own_size),
+    ("no_address_in_a_task", |_| spawn(|| read(1 << 63)).join()),
+    ("above_the_stack_in_a_task", |_| spawn(|| read(mapping_without_access())).join()),
+    ("a_file_that_is_too_short", |_| spawn(|| read(mapping_of_an_empty_file())).join()),
+    ("sends_itself_sigsegv", |_| spawn(send_sigsegv).join()),
+    ("sleeps_for_ever", |_| sleep(ms(1_000_000))),
     ("panic_in_main", |_| panic!("on purpose, {}", 1)),
     ("panic_in_a_task", |_| spawn(|| panic!("on purpose, {}", 2)).join()),
     ("panic_while_formatting", |_| println!("before {} after", Bad)),
@@ -121,6 +135,40 @@ fn overflow_in_a_task(_: &[&str]) {
     spawn(|| deep(u64::MAX)).join();
 }
 
+fn overflow_in_a_scope(_: &[&str]) {
+    scope(|s| s.spawn(|| deep(u64::MAX)).join());
+}
+
+/// A server's task is spawned where the server is.
+fn overflow_in_a_handler(_: &[&str]) {
+    let listener = TcpListener::bind(crate::support::LOOPBACK).unwrap();
+    let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    client.write_all(b"x").unwrap();
+    serve(&listener, |_| {
+        deep(u64::MAX);
+        Next::Close
+    })
+    .unwrap();
+}
+
+/// A frame larger than the stack. It reaches beyond the guard page, and yet does not step over it.
+fn overflow_by_one_array(_: &[&str]) {
+    spawn(|| u32::from(black_box([0u8; 1 << 20])[0])).join();
+}
+
+/// What ordinary code has on its stack: the buffer that std copies files with is 8 KiB, a pipe holds 64.
+fn ordinary_buffers(_: &[&str]) {
+    spawn(|| {
+        let big = [0u8; 65536];
+        let text = alloc::format!("{:?}", black_box(&big));
+        assert_eq!(text.len(), 3 * big.len());
+        let mut copy = [1u8; 65536];
+        copy.copy_from_slice(black_box(&big));
+        assert_eq!(copy, big);
+    })
+    .join();
+}
+
 fn overflow_on_a_used_stack(_: &[&str]) {
     spawn(|| deep(100)).join();
     spawn(|| deep(100)).join();
@@ -129,18 +177,19 @@ fn overflow_on_a_used_stack(_: &[&str]) {
 
 /// Uses three quarters of the stack, on many stacks at once and again on used ones.
 fn deep_enough(_: &[&str]) {
+    const MOST: usize = DEFAULT / 4 * 3;
     for _ in 0..3 {
         let tasks: Vec<_> = (0..200)
             .map(|_| {
                 spawn(|| {
-                    let mut bytes = [1u8; 44 << 10];
+                    let mut bytes = [1u8; MOST];
                     black_box(&mut bytes);
                     yield_now();
                     black_box(&bytes).iter().map(|&b| b as u32).sum::<u32>()
                 })
             })
             .collect();
-        assert!(join_all(tasks).iter().all(|&sum| sum == 44 << 10));
+        assert!(join_all(tasks).iter().all(|&sum| sum == MOST as u32));
     }
 }
 
@@ -167,11 +216,11 @@ fn left_at_the_end(_: &[&str]) {
 }
 
 fn a_size_of_its_own(_: &[&str]) {
-    const LARGE: usize = 1 << 20;
+    const LARGE: usize = 16 * DEFAULT;
     let large = Builder::new().stack_size(LARGE);
     for _ in 0..3 {
         // A frame of `deep` is 128 bytes at least.
-        large.spawn(|| deep(4 * (64 << 10) / 128)).unwrap().join();
+        large.spawn(|| deep(4 * DEFAULT as u64 / 128)).unwrap().join();
         // With closures and results that lie on it, many at once.
         let tasks: Vec<_> = (0..20).map(|i| large.spawn(move || [i; 5000]).unwrap()).collect();
         assert!(join_all(tasks).iter().zip(0u8..).all(|(result, i)| result.iter().all(|&n| n == i)));
@@ -332,7 +381,7 @@ fn deadline_behind_the_last_task(words: &[&str]) {
     let rest: usize = words[0].parse().unwrap();
     let (near, far) = crate::support::pair();
     let mut tasks = Vec::with_capacity(2000);
-    limit(Resource::As, ((pages(0) << 12) + (20 << 20) + (rest << 10)) as u64);
+    limit(Resource::As, ((pages(0) << 12) + 320 * DEFAULT + (rest << 10)) as u64);
     while let Ok(task) = Builder::new().spawn(|| GATE.acquire(1)) {
         tasks.push(task);
     }
@@ -360,9 +409,44 @@ fn light_guards() -> &'static str {
 }
 
 fn null() {
-    let nothing: *const u64 = core::ptr::without_provenance(black_box(16));
-    // SAFETY: it is not, which is the point: page 0 is never mapped.
-    black_box(unsafe { nothing.read_volatile() });
+    read(16);
+}
+
+fn null_on_its_own_size(_: &[&str]) {
+    Builder::new().stack_size(DEFAULT * 2).spawn(null).unwrap().join();
+}
+
+/// Faults at `address`.
+#[inline(never)]
+fn read(address: usize) {
+    let there: *const u64 = core::ptr::without_provenance(black_box(address));
+    // SAFETY: it is not, which is the point: nothing can be read there.
+    black_box(unsafe { there.read_volatile() });
+}
+
+fn mapping_without_access() -> usize {
+    // SAFETY: a new mapping.
+    let page = unsafe {
+        let flags = MapFlags::PRIVATE | MapFlags::ANONYMOUS;
+        mmap(core::ptr::null_mut(), 4096, Prot::empty(), flags, -1, 0).unwrap()
+    };
+    println!("{:x}", page.addr());
+    page.addr()
+}
+
+fn mapping_of_an_empty_file() -> usize {
+    // SAFETY: the name ends with a zero; the mapping is new, and nobody reads it but for the fault.
+    let page = unsafe {
+        let file = syscall5(319, c"empty".as_ptr().addr(), 0, 0, 0, 0); // memfd_create
+        mmap(core::ptr::null_mut(), 4096, Prot::READ, MapFlags::SHARED, file as i32, 0).unwrap()
+    };
+    println!("{:x}", page.addr());
+    page.addr()
+}
+
+fn send_sigsegv() {
+    kill(getpid(), Some(SIGSEGV)).unwrap();
+    sleep(ms(1000));
 }
 
 struct Bad;
