@@ -53,12 +53,14 @@ impl<K: Kernel, S: Scheduler> Registered<'_, K, S> {
 }
 
 impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
-    /// Ends the generation of a slot without users, and puts it into the free list.
+    /// Ends the generation of a slot without users, and puts it into the free list, unless it was the last.
     pub(super) fn release(&self, slot: &Slot) {
-        {
+        let again = {
             let _d = slot.deadlines.lock();
-            slot.next_generation();
+            slot.next_generation()
+        };
+        if again {
+            self.cache.free(slot);
         }
-        self.cache.free(slot);
     }
 }

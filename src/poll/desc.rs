@@ -19,8 +19,8 @@
 //! What only reads (`check`, `has_edge`, `hangup_seen`, and `reset` and `take_edge` where there is no edge) is not
 //! counted. It answers for the moment at which it compared the generation, and changes nothing.
 //!
-//! A generation comes again after 2^32 registrations in one slot. A handle as old as that would be taken for the new
-//! owner's: its operations would disturb that one, but the memory would still be the poller's.
+//! Generations do not come again: a slot is given up after 2^32 registrations ([`Slot::next_generation`]). So a handle is
+//! refused however old it is.
 
 use super::netpoll::Registered;
 use super::slot::{READY, Slot, info};

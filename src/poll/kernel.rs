@@ -67,7 +67,10 @@ pub unsafe trait Kernel {
     fn eventfd_write(&self, fd: RawFd) -> Result<(), Errno>;
 
     /// Closes a descriptor made here.
-    fn close(&self, fd: RawFd);
+    ///
+    /// # Safety
+    /// It came from [`Kernel::epoll_create`] or [`Kernel::eventfd`], and nothing uses it any more.
+    unsafe fn close(&self, fd: RawFd);
 
     /// The monotonic clock, in ns (Go: `nanotime`).
     fn nanotime(&self) -> i64;
@@ -213,9 +216,8 @@ unsafe impl<C: Clock> Kernel for Linux<C> {
         sys::fd::write(fd, &1u64.to_ne_bytes()).map(drop)
     }
 
-    fn close(&self, fd: RawFd) {
-        // SAFETY: made by `epoll_create` or `eventfd`, for the poller alone, which ends now. Such a descriptor has nothing
-        // to flush, so an error would report nothing.
+    unsafe fn close(&self, fd: RawFd) {
+        // SAFETY: the caller's contract. Such a descriptor has nothing to flush, so an error would report nothing.
         let _ = unsafe { sys::fd::close(fd) };
     }
 

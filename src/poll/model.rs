@@ -91,7 +91,7 @@ unsafe impl Kernel for Os {
         Ok(())
     }
 
-    fn close(&self, _: RawFd) {}
+    unsafe fn close(&self, _: RawFd) {}
 
     fn nanotime(&self) -> i64 {
         self.now.load(Ordering::Relaxed)

@@ -208,14 +208,18 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
         }
         let epfd = self.kernel.epoll_create().map_err(|e| Error::Os(Call::EpollCreate1, e))?;
         let break_fd = self.kernel.eventfd().map_err(|e| {
-            self.kernel.close(epfd);
+            // SAFETY: just made, and known to nobody else.
+            unsafe { self.kernel.close(epfd) };
             Error::Os(Call::Eventfd2, e)
         })?;
         // Edge triggered and never read: every write is an edge of its own, and a break costs one call.
         let events = EpollFlags::IN | EpollFlags::ET;
         self.kernel.epoll_ctl(epfd, CtlOp::Add, break_fd, events, BREAK).map_err(|e| {
-            self.kernel.close(break_fd);
-            self.kernel.close(epfd);
+            // SAFETY: as above.
+            unsafe {
+                self.kernel.close(break_fd);
+                self.kernel.close(epfd);
+            }
             Error::Os(Call::EpollCtl, e)
         })?;
         self.break_fd.store(break_fd + 1, Ordering::Relaxed);
@@ -538,10 +542,13 @@ impl<K: Kernel, S: Scheduler> Drop for Netpoll<K, S> {
     fn drop(&mut self) {
         let (epfd, break_fd) = (self.epfd(), self.break_fd());
         if epfd >= 0 {
-            self.kernel.close(break_fd);
-            // Closed by somebody else: the number is free, or already another file.
-            if self.failed.load(Ordering::Relaxed) != Errno::EBADF.raw() {
-                self.kernel.close(epfd);
+            // SAFETY: `init` made both, and the poller ends here.
+            unsafe {
+                self.kernel.close(break_fd);
+                // Closed by somebody else: the number is free, or already another file.
+                if self.failed.load(Ordering::Relaxed) != Errno::EBADF.raw() {
+                    self.kernel.close(epfd);
+                }
             }
         }
         self.timers.free(&self.kernel);

@@ -42,7 +42,7 @@ unsafe impl Kernel for Memory {
     fn eventfd_write(&self, _: RawFd) -> Result<(), Errno> {
         unreachable!()
     }
-    fn close(&self, _: RawFd) {}
+    unsafe fn close(&self, _: RawFd) {}
     fn nanotime(&self) -> i64 {
         unreachable!()
     }

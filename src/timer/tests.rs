@@ -242,7 +242,7 @@ fn stale_entries_make_no_heap_grow() {
         fn eventfd_write(&self, _: i32) -> Result<(), Errno> {
             unreachable!()
         }
-        fn close(&self, _: i32) {}
+        unsafe fn close(&self, _: i32) {}
         fn nanotime(&self) -> i64 {
             0
         }

@@ -298,7 +298,7 @@ unsafe impl Kernel for Fake {
         Ok(())
     }
 
-    fn close(&self, fd: RawFd) {
+    unsafe fn close(&self, fd: RawFd) {
         let mut state = self.lock();
         state.calls.push(Call::Close(fd));
         assert!(state.open.remove(&fd), "{fd} is not open");

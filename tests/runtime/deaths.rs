@@ -2,11 +2,12 @@
 
 use crate::harness::{Outcome, PROFILES, finish, run, scenario};
 use std::ffi::c_long;
+use std::fs;
 use std::io::Error;
 use std::mem::zeroed;
 use std::ptr::null_mut;
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// KiB of a stack, unless a program or a task asks for another size.
 const STACK: usize = 256;
@@ -29,9 +30,10 @@ fn after_name<'a>(report: &'a str, task: u32, spawn: Option<&str>) -> &'a str {
         text.strip_prefix(start).unwrap_or_else(|| panic!("no {start:?} at the beginning of {text:?}"))
     };
     let Some(spawn) = spawn else { return cut(report, "netpoll: task 1 (main)") };
-    let (place, rest) = cut(report, &format!("netpoll: task {task} (spawned at src/stacks.rs:"))
-        .split_once(')')
-        .unwrap_or_else(|| panic!("{report:?}"));
+    let (place, rest) =
+        cut(report, &format!("netpoll: task {task} (spawned at tests/programs/src/stacks.rs:"))
+            .split_once(')')
+            .unwrap_or_else(|| panic!("{report:?}"));
     let (line, column) = place.split_once(':').unwrap();
     let line = SOURCE.lines().nth(line.parse::<usize>().unwrap() - 1).unwrap();
     assert!(line[column.parse::<usize>().unwrap() - 1..].starts_with(spawn), "{report:?}: {line:?}");
@@ -151,12 +153,27 @@ fn sigsegv_from_a_process_is_no_fault() {
 fn a_fault_on_the_stack_of_no_task_is_the_schedulers() {
     for profile in PROFILES {
         let child = scenario(profile, "sleeps_for_ever").env("NETPOLL_THREADS", "1").spawn().unwrap();
-        sleep(Duration::from_millis(300));
+        wait_until_it_polls(child.id());
         go_on_at(child.id() as i32, 8);
         let outcome = finish(child).unwrap();
         outcome.killed_by(libc::SIGSEGV);
         let report = "netpoll: the scheduler: SIGSEGV at address 0x8, instruction at 0x8\n";
         outcome.printed("", report);
+    }
+}
+
+/// Returns when the first thread of a process is in a wait for events.
+fn wait_until_it_polls(pid: u32) {
+    const CALLS: [c_long; 2] = [libc::SYS_epoll_pwait, libc::SYS_epoll_pwait2];
+    let start = Instant::now();
+    loop {
+        let call = fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap();
+        let number = call.split(' ').next().and_then(|number| number.parse().ok());
+        if number.is_some_and(|number| CALLS.contains(&number)) {
+            return;
+        }
+        assert!(start.elapsed() < Duration::from_secs(60), "it is in {call}");
+        sleep(Duration::from_millis(1));
     }
 }
 
@@ -185,7 +202,7 @@ fn go_on_at(pid: i32, address: u64) {
 #[track_caller]
 fn panicked(report: &str, task: u32, message: &str) {
     let (head, rest) = report.split_once('\n').unwrap_or_else(|| panic!("{report:?}"));
-    let place = head.strip_prefix(&format!("task {task} panicked at src/stacks.rs:"));
+    let place = head.strip_prefix(&format!("task {task} panicked at tests/programs/src/stacks.rs:"));
     let place = place.unwrap_or_else(|| panic!("{report:?}"));
     assert!(place.chars().all(|c| c.is_ascii_digit() || c == ':'), "{report:?}");
     assert_eq!(rest, message, "{report:?}");
@@ -212,7 +229,8 @@ fn a_panic_within_a_panic_ends() {
     for name in ["panic_while_formatting", "panic_with_a_message_that_panics"] {
         each(name, |outcome| {
             outcome.exited(101);
-            let places: Vec<_> = outcome.stderr.matches("task 1 panicked at src/stacks.rs:").collect();
+            let places: Vec<_> =
+                outcome.stderr.matches("task 1 panicked at tests/programs/src/stacks.rs:").collect();
             assert_eq!(places.len(), 2, "{}", outcome.stderr);
             assert!(outcome.stderr.ends_with('\n'));
         });

@@ -26,11 +26,11 @@ fn tells(name: &str, status: i32, first: Option<&str>) {
             lines.sort_unstable();
             let expected = [
                 "task 1 (main): run", // running, or preempted just now
-                "task 2 (spawned at src/outside.rs:#:#): waiting to read fd ",
-                "task 3 (spawned at src/outside.rs:#:#): sleeping",
-                "task 4 (spawned at src/outside.rs:#:#): ",
-                "task 5 (spawned at src/outside.rs:#:#): in a blocking call",
-                "task 6 (spawned at src/outside.rs:#:#): in a system call",
+                "task 2 (spawned at tests/programs/src/outside.rs:#:#): waiting to read fd ",
+                "task 3 (spawned at tests/programs/src/outside.rs:#:#): sleeping",
+                "task 4 (spawned at tests/programs/src/outside.rs:#:#): ",
+                "task 5 (spawned at tests/programs/src/outside.rs:#:#): in a blocking call",
+                "task 6 (spawned at tests/programs/src/outside.rs:#:#): in a system call",
             ];
             assert_eq!(lines.len(), expected.len(), "{outcome:?}");
             let begin = |(line, start): (&&str, &str)| without_places(line).starts_with(start);

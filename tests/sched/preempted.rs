@@ -89,7 +89,7 @@ fn a_panic_is_told_under_preemptions() {
     for threads in THREADS {
         let outcome = bombarded(with_threads(crate::Profile::Release, "panic_under_preemptions", threads));
         outcome.exited(101);
-        assert!(outcome.stderr.contains("panicked at src/preempted.rs:"), "{outcome:?}");
+        assert!(outcome.stderr.contains("panicked at tests/programs/src/preempted.rs:"), "{outcome:?}");
         assert!(outcome.stderr.contains("on purpose\n"), "{outcome:?}");
     }
 }
