@@ -211,7 +211,7 @@ fn a_dump_names_the_descriptors_of_a_select() {
         let dump = String::from_utf8(output.stderr).unwrap();
         let line = dump.lines().find(|line| line.contains(&format!("waiting to read fd {fd} in select")));
         // The same task's other line tells of the rest.
-        let task = line.unwrap_or_else(|| panic!("{fd}: {dump}")).split(':').next().unwrap();
+        let task = line.unwrap_or_else(|| panic!("{fd}: {dump}")).split(": ").next().unwrap();
         assert!(dump.contains(&format!("{task}: in select")), "{dump}");
     }
 }

@@ -202,12 +202,14 @@ fn an_idle_server_uses_no_cpu() {
 
 #[test]
 fn without_memory_for_a_task_connections_close_and_it_recovers() {
+    /// Address space for fewer than 200 stacks of 256 KiB.
+    const MOST: u64 = 48 << 20;
     let root = folder("memory");
     fs::write(root.join("a"), "content").unwrap();
     let mut server = Server::start_with(&root, &[], |command| {
         command.env("NETPOLL_THREADS", "2"); // each takes some of it
         in_child(command, || {
-            let limit = libc::rlimit { rlim_cur: 12 << 20, rlim_max: 12 << 20 };
+            let limit = libc::rlimit { rlim_cur: MOST, rlim_max: MOST };
             // SAFETY: setrlimit(2) reads `limit`.
             let result = unsafe { libc::setrlimit(libc::RLIMIT_AS, &limit) };
             if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
