@@ -147,16 +147,6 @@ impl Message {
     }
 }
 
-impl Drop for Message {
-    /// A message that was given up after a part of it had been written: its line ends here.
-    fn drop(&mut self) {
-        if self.locked {
-            self.push("\n").flush();
-            self.unlock();
-        }
-    }
-}
-
 impl fmt::Write for Message {
     fn write_str(&mut self, s: &str) -> fmt::Result {
         self.push(s);
@@ -319,6 +309,15 @@ impl Line {
     pub fn end(&mut self) {
         self.0.push("\n");
         self.0.finish();
+    }
+}
+
+impl Drop for Line {
+    /// Ends a line that was given up after a part of it had been written. (`print!` always ends its message.)
+    fn drop(&mut self) {
+        if self.0.locked {
+            self.end();
+        }
     }
 }
 
