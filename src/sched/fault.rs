@@ -7,6 +7,7 @@
 
 use super::dump::name_task;
 use super::g::Gp;
+use super::masks::HANDLERS_BLOCK;
 use super::proc;
 use super::stack::Sp;
 use super::state::{SCHED, page};
@@ -14,8 +15,7 @@ use crate::arch::{interrupted_ip, interrupted_sp, rt_sigreturn};
 use crate::rt::Line;
 use crate::sys::process::getpid;
 use crate::sys::signal::{
-    self, SIGBUS, SIGSEGV, SaFlags, SigSet, Sigaction, Siginfo, Sigstack, SsFlags, kill, rt_sigaction,
-    sigaltstack,
+    self, SIGBUS, SIGSEGV, SaFlags, Sigaction, Siginfo, Sigstack, SsFlags, kill, rt_sigaction, sigaltstack,
 };
 use core::cell::UnsafeCell;
 use core::ffi::c_void;
@@ -45,7 +45,7 @@ pub(super) fn use_stack(lo: *mut u8) {
 pub(super) fn install() {
     let stack = Sigstack { sp: STACK.0.get().cast(), flags: SsFlags::empty(), size: HANDLER_STACK };
     let flags = SaFlags::SIGINFO | SaFlags::ONSTACK;
-    let report = Sigaction::handler(on_fault, rt_sigreturn, flags, SigSet::EMPTY);
+    let report = Sigaction::handler(on_fault, rt_sigreturn, flags, HANDLERS_BLOCK);
     // SAFETY: the stack is static and used for nothing else; the handler calls async-signal-safe code
     // only; SIGPIPE's disposition is nobody else's in a freestanding program.
     unsafe {

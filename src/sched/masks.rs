@@ -10,8 +10,7 @@
 //! In the same way every thread can be made to run something ([`on_every_thread`]).
 //!
 //! That holds as long as the handler never interrupts another one, which at its own return would put its
-//! own, older context in force: the others block it ([`HANDLERS_BLOCK`]), but for that of SIGSEGV and SIGBUS,
-//! after which the program ends.
+//! own, older context in force: the others block it ([`HANDLERS_BLOCK`]).
 //!
 //! # Lock
 //! `THREADS`, the innermost, is held while all threads answer. The handler takes no lock, and a thread that
@@ -24,8 +23,8 @@ use crate::sys::Errno;
 use crate::sys::futex::{Scope, futex_wait, futex_wake};
 use crate::sys::process::getpid;
 use crate::sys::signal::{
-    MaskHow, SIGSEGV, SIGSTKFLT, SIGURG, SaFlags, SigSet, Sigaction, Siginfo, Signal, rt_sigaction,
-    rt_sigprocmask, tgkill,
+    MaskHow, SIGSTKFLT, SIGURG, SaFlags, SigSet, Sigaction, Siginfo, Signal, rt_sigaction, rt_sigprocmask,
+    tgkill,
 };
 use core::ffi::c_void;
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
@@ -107,9 +106,9 @@ pub(crate) fn change(block: SigSet, unblock: SigSet) -> Result<SigSet, Errno> {
     before
 }
 
-/// Looks at the handlers of all signals but those whose handlers are the runtime's alone.
+/// Looks at the handlers of all signals, the runtime's among them.
 fn handlers_block() -> Result<(), Errno> {
-    for signal in SigSet::ALL.difference(OURS.with(SIGSEGV)).iter() {
+    for signal in SigSet::ALL.iter() {
         // SAFETY: no handler is installed. EINVAL is the answer for a signal that can have none.
         let action = unsafe { rt_sigaction(signal, None) }.unwrap_or(Sigaction::DEFAULT);
         let handled = !action.is_default() && !action.is_ignore();
