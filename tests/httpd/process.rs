@@ -225,6 +225,7 @@ fn without_memory_for_a_task_connections_close_and_it_recovers() {
     assert!((32..200).contains(&served), "{served} of 200 clients served");
     assert!(server.is_running());
     drop(clients);
+    eventually("the end of all connections", || server.descriptors() < 20);
     for _ in 0..100 {
         assert_eq!(server.get("/a").text(), "content");
     }
