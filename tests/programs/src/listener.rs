@@ -2,15 +2,15 @@
 
 use crate::Scenario;
 use crate::support::{
-    LOOPBACK, PATIENCE, SETTLE, after, close, descriptors, errno, error, eventually, join_all, limit, ms,
-    pair, pair_on, raise_descriptors, waiting,
+    LOOPBACK, PATIENCE, SETTLE, after, close, descriptors, errno, error, join_all, limit, ms, pair, pair_on,
+    raise_descriptors, waiting,
 };
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
-use core::sync::atomic::{AtomicU32, Ordering};
 use netpoll::net::{Error, TcpListener, TcpStream};
 use netpoll::spawn;
+use netpoll::sync::Barrier;
 use netpoll::sys::Call;
 use netpoll::sys::process::Resource;
 use netpoll::sys::sockopt::set_socket_linger;
@@ -65,13 +65,13 @@ fn thousand(_: &[&str]) {
         }
         join_all(tasks).len()
     });
-    static OPEN: AtomicU32 = AtomicU32::new(0);
+    let all_open = Arc::new(Barrier::new(count));
     let clients: Vec<_> = (0..count as u32)
         .map(|me| {
+            let all_open = all_open.clone();
             spawn(move || {
                 let stream = TcpStream::connect(addr).unwrap();
-                OPEN.fetch_add(1, Ordering::SeqCst);
-                eventually("the others", || OPEN.load(Ordering::SeqCst) == count as u32);
+                all_open.wait();
                 for round in 0..3 {
                     let message = (me * 7 + round).to_ne_bytes();
                     stream.write_all(&message).unwrap();
