@@ -61,7 +61,6 @@ mod atomic;
 #[cfg(all(feature = "rt", not(loom)))]
 pub mod io;
 mod lock;
-#[cfg(not(loom))]
 mod mapping;
 #[cfg(all(loom, test))]
 mod model;

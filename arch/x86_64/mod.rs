@@ -3,20 +3,20 @@
 
 mod context;
 pub mod mem;
-#[cfg(feature = "rt")]
+#[cfg(all(feature = "rt", not(loom)))]
 mod preempt;
 mod start;
 mod syscall;
 mod thread;
-#[cfg(feature = "rt")]
+#[cfg(all(feature = "rt", not(loom)))]
 mod valgrind;
 
 pub use context::*;
-#[cfg(feature = "rt")]
+#[cfg(all(feature = "rt", not(loom)))]
 pub(crate) use preempt::{
     inject_call, interrupted_ip, interrupted_mask, interrupted_sp, preempt_frame, preempt_init,
 };
 pub use syscall::*;
 pub use thread::*;
-#[cfg(feature = "rt")]
+#[cfg(all(feature = "rt", not(loom)))]
 pub(crate) use valgrind::{VALGRIND, memory_begins, memory_ends, stack_deregister, stack_register};
