@@ -2,6 +2,7 @@
 //! nothing.
 
 use crate::fake::{Call, Fault, del};
+use crate::sched::pthread::Mutex;
 use crate::sched::{Enlisted, Task, poll, spawn, spawn_to_gate};
 use crate::{FD, Poller, latched, poller};
 use netpoll::poll::{Error, Mode, PollDesc, Side};
@@ -9,7 +10,7 @@ use netpoll::sys::Errno;
 use netpoll::sys::epoll::EpollFlags;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::thread::scope;
+use std::thread::{scope, yield_now};
 
 const IN: EpollFlags = EpollFlags::IN;
 
@@ -164,20 +165,20 @@ fn threads_that_close_at_once() {
     let p = poller();
     for _ in 0..500 {
         let pd = p.open(FD).unwrap();
-        let closed = AtomicUsize::new(0);
-        let barrier = std::sync::Barrier::new(THREADS);
-        scope(|s| {
-            for _ in 0..THREADS {
-                s.spawn(|| {
-                    barrier.wait();
-                    match p.close(pd) {
-                        Ok(()) => _ = closed.fetch_add(1, SeqCst),
-                        Err(e) => assert_eq!(e, Error::Closing),
-                    }
-                });
+        let here = AtomicUsize::new(0);
+        let close = || {
+            here.fetch_add(1, SeqCst);
+            while here.load(SeqCst) < THREADS {
+                yield_now();
             }
+            p.close(pd)
+        };
+        let results = scope(|s| {
+            let threads = [(); THREADS].map(|()| s.spawn(close));
+            threads.map(|thread| thread.join().unwrap())
         });
-        assert_eq!(closed.into_inner(), 1);
+        assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1);
+        assert!(results.iter().all(|&result| result == Ok(()) || result == Err(Error::Closing)));
         assert_eq!(p.kernel().calls().iter().filter(|&&call| call == del(FD)).count(), 1);
     }
     let ids = [0, 1].map(|i| p.open(FD + i).unwrap().id() as u32);
@@ -268,7 +269,6 @@ fn events_with_made_up_data() {
 /// has its own events and nobody else's; at the end everything is free, once.
 #[test]
 fn stale_handles_under_fire() {
-    use std::sync::Mutex;
     const SLOTS: i32 = 3;
     const ROUNDS: usize = 3_000;
     let p = poller();
@@ -276,20 +276,20 @@ fn stale_handles_under_fire() {
     let current = [(); SLOTS as usize].map(|()| Mutex::new(None));
     let left = AtomicUsize::new(2);
     scope(|s| {
-        for thread in 0..2 {
+        let owners = [0, 1].map(|thread| {
             let (p, handles, current, left) = (&p, &handles, &current, &left);
             s.spawn(move || {
                 let mut random = thread as u64 * 77 + 1;
                 for _ in 0..ROUNDS {
                     random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
                     let i = (random >> 33) as usize % SLOTS as usize;
-                    let mut place = current[i].lock().unwrap();
+                    let mut place = current[i].lock();
                     if let Some(pd) = place.take() {
                         assert_eq!(p.fd(pd), Ok(FD + i as i32), "nobody else has closed it");
                         assert_eq!(p.check(pd, Mode::Read), Ok(()));
                         assert_eq!(p.has_edge(pd, Mode::Read), Ok(true), "its edge is still there");
                         p.close(pd).unwrap();
-                        handles.lock().unwrap().push(pd);
+                        handles.lock().push(pd);
                     } else {
                         let pd = p.open(FD + i as i32).unwrap();
                         p.kernel().event(FD + i as i32, IN);
@@ -300,25 +300,26 @@ fn stale_handles_under_fire() {
                     }
                 }
                 left.fetch_sub(1, SeqCst);
-            });
-        }
-        for thread in 0..2 {
+            })
+        });
+        let strangers = [0, 1].map(|thread| {
             let (p, handles, left) = (&p, &handles, &left);
             s.spawn(move || {
                 let waiter = Enlisted::new(0);
                 let mut turn = thread;
                 while left.load(SeqCst) != 0 {
-                    let Some(&pd) = handles.lock().unwrap().last() else { continue };
+                    let Some(&pd) = handles.lock().last() else { continue };
                     let (name, operation) = OPERATIONS[turn % OPERATIONS.len()];
                     assert_eq!(operation(p, pd, waiter.word()), Err(Error::Closing), "{name}");
                     turn += 1;
                 }
                 waiter.forget_word();
-            });
-        }
+            })
+        });
+        owners.into_iter().chain(strangers).for_each(|thread| thread.join().unwrap());
     });
-    for place in current {
-        place.into_inner().unwrap().into_iter().for_each(|pd| p.close(pd).unwrap());
+    for place in &current {
+        place.lock().take().into_iter().for_each(|pd| p.close(pd).unwrap());
     }
     let mut slots: Vec<_> = (0..2 * SLOTS).map(|i| p.open(FD + i).unwrap().id() as u32).collect();
     slots.sort();

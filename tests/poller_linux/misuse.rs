@@ -1,16 +1,15 @@
 //! An embedder without a line of `unsafe`, and what it can do wrong: every misuse is an error, and nothing else breaks.
 #![forbid(unsafe_code)]
 
-use crate::{DESCRIPTORS, MS, pipe};
+use crate::sched::pthread::{Condvar, Mutex};
+use crate::{DESCRIPTORS, LATE, MS, pipe};
 use netpoll::poll::{Error, Kernel, Linux, Mode, Netpoll, PollDesc, Scheduler, Side, WakeList};
 use std::io::Write;
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
-use std::sync::{Condvar, Mutex};
 use std::thread::scope;
 
 /// What waits: a thread. References to it are the poller's waiters.
-#[derive(Default)]
 struct Task {
     woken: Mutex<bool>,
     changed: Condvar,
@@ -53,13 +52,14 @@ impl<'a> Scheduler for Threads<'a> {
         if self.fault == Fault::NoCommit || !commit(task) || self.fault == Fault::NoSleep {
             return;
         }
-        let woken = task.woken.lock().unwrap();
-        *task.changed.wait_while(woken, |woken| !*woken).unwrap() = false;
+        let (mut woken, late) = task.changed.wait_while(task.woken.lock(), LATE, |woken| !*woken);
+        assert!(!late, "nobody has readied it");
+        *woken = false;
     }
 
     fn ready(&self, task: &'a Task) {
         task.times.fetch_add(1, SeqCst);
-        *task.woken.lock().unwrap() = true;
+        *task.woken.lock() = true;
         task.changed.notify_all();
     }
 
@@ -104,7 +104,8 @@ fn is_refused(p: &Poller<'_>, pd: PollDesc) {
 }
 
 fn tasks() -> Vec<Task> {
-    (0..4).map(|_| Task::default()).collect()
+    let task = || Task { woken: Mutex::new(false), changed: Condvar::new(), times: AtomicUsize::new(0) };
+    (0..4).map(|_| task()).collect()
 }
 
 /// As it should be, to begin with.
