@@ -1,4 +1,4 @@
-//! Anonymous memory from the kernel, for what has no allocator below it.
+//! Anonymous memory from the kernel: there is no allocator below this.
 
 use crate::sys::Errno;
 use crate::sys::mm::{Advice, MapFlags, Prot, madvise, mmap, munmap};

@@ -175,7 +175,7 @@ struct Places;
 /// netpoll::scope(|s| longer(s).join());
 /// ```
 ///
-/// Its result goes to whoever joins, so it must be one that may be sent:
+/// Its result goes to the task that joins, so it must be one that may be sent:
 /// ```compile_fail,E0277
 /// netpoll::spawn(|| std::rc::Rc::new(1)).join();
 /// ```

@@ -42,6 +42,7 @@
 //!
 //! Lock order: slot < heap of timers < timer, and slot < poll cache. No lock is held while a task is readied or parked.
 
+mod breaks;
 mod cache;
 mod close;
 mod deadline;

@@ -1,4 +1,4 @@
-//! `Netpoll`: registration, the poll, break. The operations on a slot are in `wait.rs`, `deadline.rs` and `close.rs`;
+//! `Netpoll`: registration and the poll. Breaks are in `breaks.rs`; the operations on a slot are in `wait.rs`, `deadline.rs` and `close.rs`;
 //! `desc.rs` has the same by handles.
 
 use super::cache::PollCache;
@@ -78,12 +78,12 @@ pub struct Netpoll<K: Kernel, S: Scheduler> {
     break_fd: AtomicI32,
     init_lock: Mutex<()>,
     /// A break is under way that no poll has answered (Go: `netpollWakeSig`).
-    wake_sig: AtomicU32,
+    pub(super) wake_sig: AtomicU32,
     /// Polls that block, or are about to.
-    sleepers: AtomicU32,
+    pub(super) sleepers: AtomicU32,
     /// If there is one of these: the latest time it sleeps until (Go: `pollUntil`). [`NEVER`] also while
     /// that is unknown.
-    poll_until: AtomicTime,
+    pub(super) poll_until: AtomicTime,
     /// Tasks parked here (Go: `netpollWaiters`), and words put in by `enlist`.
     pub(super) waiters: AtomicU32,
     /// The errno that ended the poller, or 0.
@@ -91,7 +91,7 @@ pub struct Netpoll<K: Kernel, S: Scheduler> {
     pub(super) cache: PollCache,
     pub(super) timers: Timers,
     pub(super) identity: Identity,
-    counts: Counts,
+    pub(super) counts: Counts,
     /// Words go in and come out as waiters: neither a longer nor a shorter lifetime may be taken for theirs.
     waiter: PhantomData<fn(S::Waiter) -> S::Waiter>,
 }
@@ -231,7 +231,7 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
         self.epfd.load(Ordering::Relaxed) - 1
     }
 
-    fn break_fd(&self) -> RawFd {
+    pub(super) fn break_fd(&self) -> RawFd {
         self.break_fd.load(Ordering::Relaxed) - 1
     }
 
@@ -436,71 +436,6 @@ impl<K: Kernel, S: Scheduler> Netpoll<K, S> {
             // SAFETY: as in `wake`.
             self.sched.ready(unsafe { S::Waiter::from_word(word) });
             self.adjust_waiters(-1);
-        }
-    }
-
-    /// Makes a poll that blocks in another thread return, or the next one that would block (Go:
-    /// `netpollBreak`). What it is to see must have been published before. Breaks that come while one is
-    /// under way are one.
-    ///
-    /// # Errors
-    /// [`Error::Os`]: the poller could not be made, or (`write`) somebody has closed its eventfd, and a
-    /// poll that sleeps sleeps on.
-    pub fn break_(&self) -> Result<(), Error> {
-        self.init()?;
-        // A swap even if one is under way: whoever clears the flag reads this write or a later one, and
-        // with it sees all that was published before, by whatever means. A compare-exchange that fails
-        // is only a load, and orders nothing.
-        if self.wake_sig.swap(1, Ordering::SeqCst) == 0 {
-            self.counts.breaking();
-            self.write_break()
-        } else {
-            Ok(())
-        }
-    }
-
-    fn write_break(&self) -> Result<(), Error> {
-        loop {
-            match self.kernel.eventfd_write(self.break_fd()) {
-                Err(Errno::EINTR) => {}
-                // EAGAIN: 2^64 - 2 writes have been counted.
-                Ok(()) | Err(Errno::EAGAIN) => return Ok(()),
-                Err(e) => return Err(Error::Os(Call::Write, e)),
-            }
-        }
-    }
-
-    /// A poll met the break's edge. One that blocked answers it: whoever called it looks at everything
-    /// again. One that did not leaves the flag for the next sleeper, and gives the edge back if somebody
-    /// sleeps already.
-    #[cold]
-    fn eat_break(&self, blocking: bool) {
-        if blocking {
-            self.clear_break();
-        } else if self.sleepers.load(Ordering::SeqCst) != 0 {
-            let _ = self.write_break(); // the edge came out of the descriptor just now
-        }
-    }
-
-    /// Answers all breaks so far: the caller of the poll must look at everything again. A swap, which
-    /// reads what the last [`Netpoll::break_`] wrote.
-    fn clear_break(&self) {
-        self.wake_sig.swap(0, Ordering::SeqCst);
-    }
-
-    /// After a timer was set for `when`: wakes a poll that would sleep past it (Go: `wakeNetPoller`).
-    ///
-    /// A poll that is waking up at this moment is not told: whoever called it must poll again, or see to
-    /// it that somebody does.
-    #[inline]
-    pub fn wake_for_timer(&self, when: i64) {
-        match self.sleepers.load(Ordering::SeqCst) {
-            0 => {}
-            // With several the time may be that of another than sleeps longest.
-            1 if self.poll_until.load(Ordering::SeqCst) <= when => {}
-            _ => {
-                let _ = self.break_(); // a sleeper has made the poller
-            }
         }
     }
 

@@ -206,7 +206,7 @@ impl Slot {
         }
     }
 
-    /// Notes what an event says beyond who wakes up, before anybody is woken by it. `false`: the slot
+    /// Notes what an event says besides which tasks it wakes, before it wakes any. `false`: the slot
     /// has been reused since the event was registered, and the event is stale.
     ///
     /// "An error and nothing else" is only known once OUT is watched too: without it a writable socket

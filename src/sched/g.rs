@@ -100,7 +100,7 @@ static_assertions::const_assert!(memoffset::offset_of!(G, fresh) < 64);
 static_assertions::assert_eq_size!(Context, Begin);
 static_assertions::assert_eq_align!(Context, Begin);
 
-// SAFETY: `context`, `fresh`, `schedlink` and `waits_by` belong to whoever owns the task at the moment (the run queue
+// SAFETY: `context`, `fresh`, `schedlink` and `waits_by` belong to the owner of the task at the moment (the run queue
 // it is in, the thread it runs on, the object it is parked on), which is one party at a time.
 unsafe impl Sync for G {}
 

@@ -1,7 +1,7 @@
 //! Builds the programs that tests run. Nothing else in `tests` calls cargo.
 //!
-//! Cargo always finds a lock file that names every version, and is not told `--offline`: it needs no network when the
-//! packages are on the machine, and fetches them when they are not.
+//! Cargo always finds a lock file that names every version. So it needs no network when the packages are on the machine,
+//! and fetches them when they are not.
 
 // Every test uses a part of this.
 #![allow(dead_code)]

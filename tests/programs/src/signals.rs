@@ -404,8 +404,8 @@ fn handle(signal: Signal, flags: SaFlags, mask: SigSet) {
     unsafe { rt_sigaction(signal, Some(&action)) }.unwrap();
 }
 
-/// It neither blocks SIGURG nor has a stack of its own: the task is not preempted while it runs, for it would go on on
-/// another thread, whose mask its return would replace.
+/// It neither blocks SIGURG nor has a stack of its own: the task is not preempted while it runs, because the handler
+/// would go on on another thread, and its return would replace the mask there.
 fn own_handler(_: &[&str]) {
     static DONE: AtomicBool = AtomicBool::new(false);
     handle(SIGUSR1, SaFlags::empty(), SigSet::EMPTY.with(SIGSTKFLT));

@@ -114,7 +114,7 @@ fn a_deadline_ends_all_tries() {
             assert!(found.took >= ms(limit - 10), "{found:?}");
         }
     }
-    // The first error is told, though there was time for others; if there was time for the first.
+    // The first error is reported, if there was time for it, although there was time for others.
     let refused_first = "127.0.0.9 host.test\n127.0.0.1 host.test";
     let told = (0..6).any(|doublings| {
         let what = connect(refused_first, port, 300 << doublings).what;

@@ -21,7 +21,7 @@ crate::scenarios! {
     a_once_lock_drops_its_value
 }
 
-/// Who waits this long would wait for ever, however loaded the machine is.
+/// A wait that takes this long would last for ever, however loaded the machine is.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn a_mutex_excludes_eight_tasks() {
