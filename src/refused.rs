@@ -247,6 +247,14 @@ struct Macros;
 /// ```compile_fail,E0133
 /// let _ = netpoll::io::OwnedFd::from_raw_fd(3);
 /// ```
+///
+/// Some options hold an address that the kernel writes to.
+/// ```compile_fail,E0133
+/// let _ = netpoll::sys::sockopt::getsockopt(3, 6, 35, &mut [0; 40]);
+/// ```
+/// ```compile_fail,E0133
+/// let _ = netpoll::sys::sockopt::setsockopt(3, 1, 26, &[0; 16]);
+/// ```
 /// ```no_run
 /// // SAFETY: nobody has them.
 /// unsafe {
@@ -255,6 +263,8 @@ struct Macros;
 ///     let _ = netpoll::sys::fd::dup3(0, 3, netpoll::sys::fd::OFlags::empty());
 ///     let _ = seccomp_set_mode_filter(SeccompFlags::empty(), &[SockFilter::ALLOW]);
 ///     let _ = netpoll::io::OwnedFd::from_raw_fd(3);
+///     let _ = netpoll::sys::sockopt::getsockopt(3, 6, 35, &mut [0; 40]);
+///     let _ = netpoll::sys::sockopt::setsockopt(3, 1, 26, &[0; 16]);
 /// }
 /// ```
 ///

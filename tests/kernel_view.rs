@@ -33,7 +33,7 @@ use netpoll::sys::socket::*;
 use netpoll::sys::sockopt::*;
 use netpoll::sys::thread::*;
 use netpoll::sys::time::*;
-use netpoll::sys::{Errno, RawFd, fd, fs, process, sandbox, signal};
+use netpoll::sys::{Errno, RawFd, fd, fs, process, sandbox, signal, sockopt};
 use tracer::Arg::{self, Is, Parts, Points, Somewhere};
 use tracer::Case;
 
@@ -142,7 +142,7 @@ fn case<T: 'static>(name: &'static str, nr: u32, args: Vec<Arg>, call: fn() -> T
     Case { name, nr: nr.into(), args, call: Box::new(move || drop(call())) }
 }
 
-/// The three wrappers that are unsafe for what the call would do, and not for a pointer.
+/// The wrappers that are unsafe for what the call would do, and not for a pointer.
 fn close(fd: RawFd) -> Result<(), Errno> {
     // SAFETY: the calls are not carried out.
     unsafe { fd::close(fd) }
@@ -156,6 +156,16 @@ fn dup3(fd: RawFd, new: RawFd, flags: OFlags) -> Result<RawFd, Errno> {
 fn seccomp_set_mode_filter(flags: SeccompFlags, program: &[SockFilter]) -> Result<i32, Errno> {
     // SAFETY: as above.
     unsafe { sandbox::seccomp_set_mode_filter(flags, program) }
+}
+
+fn getsockopt(fd: RawFd, level: u32, name: u32, value: &mut [u8]) -> Result<usize, Errno> {
+    // SAFETY: as above.
+    unsafe { sockopt::getsockopt(fd, level, name, value) }
+}
+
+fn setsockopt(fd: RawFd, level: u32, name: u32, value: &[u8]) -> Result<(), Errno> {
+    // SAFETY: as above.
+    unsafe { sockopt::setsockopt(fd, level, name, value) }
 }
 
 /// The calls of one file each, in the order of the files. One line, one wrapper.

@@ -11,7 +11,8 @@
 //! `OwnedFd`s. What *ends* the meaning of a number takes it from its owner, and is `unsafe`: [`fd::close`], [`fd::dup3`].
 //! So is a filter of system calls ([`sandbox::seccomp_set_mode_filter`]), which can lie about all others.
 //!
-//! Calls that change the memory map, run code or hand the kernel an address for later are `unsafe`, too.
+//! Calls that change the memory map, run code or hand the kernel an address of the caller's choice are `unsafe`, too:
+//! [`sockopt::getsockopt`] with any option is, while the functions for one option each are not.
 //!
 //! How arguments are widened to the 64-bit registers: a C `int` (descriptors above all) keeps its
 //! sign, everything else is zero-extended. Constants and layouts are those of `linux-raw-sys`, or are

@@ -18,10 +18,13 @@ use super::{Errno, RawFd, int, ptr, unit};
 use crate::arch;
 
 /// getsockopt(2) as it is: writes the option's value to the front of `value` and returns its length.
+///
+/// # Safety
+/// The option's value has no address in it for the kernel to write to, as that of `TCP_ZEROCOPY_RECEIVE` has.
 #[inline]
-pub fn getsockopt(fd: RawFd, level: u32, name: u32, value: &mut [u8]) -> Result<usize, Errno> {
+pub unsafe fn getsockopt(fd: RawFd, level: u32, name: u32, value: &mut [u8]) -> Result<usize, Errno> {
     let mut len = u32::try_from(value.len()).unwrap_or(i32::MAX as u32);
-    // SAFETY: the kernel writes at most `len` bytes, all inside the slice.
+    // SAFETY: the kernel writes at most `len` bytes, all inside the slice, and nothing else (contract).
     unit(unsafe {
         arch::syscall5(
             nr::GETSOCKOPT,
@@ -36,9 +39,13 @@ pub fn getsockopt(fd: RawFd, level: u32, name: u32, value: &mut [u8]) -> Result<
 }
 
 /// setsockopt(2) as it is: sets an option to the bytes of `value`.
+///
+/// # Safety
+/// The option's value has no address in it of memory that the kernel reads, or writes later, as those of
+/// `SO_ATTACH_FILTER` and `XDP_UMEM_REG` have.
 #[inline]
-pub fn setsockopt(fd: RawFd, level: u32, name: u32, value: &[u8]) -> Result<(), Errno> {
-    // SAFETY: the kernel reads at most `len` bytes, all inside the slice.
+pub unsafe fn setsockopt(fd: RawFd, level: u32, name: u32, value: &[u8]) -> Result<(), Errno> {
+    // SAFETY: the kernel reads at most `len` bytes, all inside the slice, and nothing else (contract).
     unit(unsafe {
         arch::syscall5(
             nr::SETSOCKOPT,
@@ -51,18 +58,32 @@ pub fn setsockopt(fd: RawFd, level: u32, name: u32, value: &[u8]) -> Result<(), 
     })
 }
 
+/// [`getsockopt`] for the options of this file.
+#[inline]
+fn get(fd: RawFd, level: u32, name: u32, value: &mut [u8]) -> Result<usize, Errno> {
+    // SAFETY: none of their values has an address in it.
+    unsafe { getsockopt(fd, level, name, value) }
+}
+
+/// [`setsockopt`] for the options of this file.
+#[inline]
+fn set(fd: RawFd, level: u32, name: u32, value: &[u8]) -> Result<(), Errno> {
+    // SAFETY: as in `get`.
+    unsafe { setsockopt(fd, level, name, value) }
+}
+
 /// The value of an option that is one C `int`.
 #[inline]
 fn get_int(fd: RawFd, level: u32, name: u32) -> Result<i32, Errno> {
     let mut value = [0; 4];
-    getsockopt(fd, level, name, &mut value)?;
+    get(fd, level, name, &mut value)?;
     Ok(i32::from_ne_bytes(value))
 }
 
 /// Sets an option that is one C `int`.
 #[inline]
 fn set_int(fd: RawFd, level: u32, name: u32, value: i32) -> Result<(), Errno> {
-    setsockopt(fd, level, name, &value.to_ne_bytes())
+    set(fd, level, name, &value.to_ne_bytes())
 }
 
 /// What a C `int` stands for.
@@ -211,7 +232,7 @@ pub fn socket_acceptconn(fd: RawFd) -> Result<bool, Errno> {
 #[doc(alias = "SO_LINGER")]
 pub fn socket_linger(fd: RawFd) -> Result<Option<u32>, Errno> {
     let mut value = [0; 8];
-    getsockopt(fd, raw::SOL_SOCKET, raw::SO_LINGER, &mut value)?;
+    get(fd, raw::SOL_SOCKET, raw::SO_LINGER, &mut value)?;
     let [a, b, c, d, seconds @ ..] = value;
     Ok(([a, b, c, d] != [0; 4]).then(|| u32::from_ne_bytes(seconds)))
 }
@@ -223,7 +244,7 @@ pub fn set_socket_linger(fd: RawFd, seconds: Option<u32>) -> Result<(), Errno> {
     let mut value = [0; 8];
     value[..4].copy_from_slice(&u32::from(seconds.is_some()).to_ne_bytes());
     value[4..].copy_from_slice(&seconds.unwrap_or(0).to_ne_bytes());
-    setsockopt(fd, raw::SOL_SOCKET, raw::SO_LINGER, &value)
+    set(fd, raw::SOL_SOCKET, raw::SO_LINGER, &value)
 }
 
 const_assert_eq!(offset_of!(raw::linger, l_onoff), 0);
@@ -237,7 +258,7 @@ assert_eq_size!(raw::linger, [u8; 8]);
 #[inline]
 #[doc(alias = "SO_BINDTODEVICE")]
 pub fn set_socket_bindtodevice(fd: RawFd, name: &CStr) -> Result<(), Errno> {
-    setsockopt(fd, raw::SOL_SOCKET, raw::SO_BINDTODEVICE, name.to_bytes_with_nul())
+    set(fd, raw::SOL_SOCKET, raw::SO_BINDTODEVICE, name.to_bytes_with_nul())
 }
 
 /// Who is at the other end of a Unix socket, as of `connect` or `socketpair`.
@@ -257,7 +278,7 @@ pub struct Ucred {
 #[doc(alias = "SO_PEERCRED")]
 pub fn socket_peercred(fd: RawFd) -> Result<Ucred, Errno> {
     let mut value = [0; 12];
-    getsockopt(fd, raw::SOL_SOCKET, raw::SO_PEERCRED, &mut value)?;
+    get(fd, raw::SOL_SOCKET, raw::SO_PEERCRED, &mut value)?;
     let [a, b, c, d, e, f, g, h, gid @ ..] = value;
     Ok(Ucred {
         pid: i32::from_ne_bytes([a, b, c, d]),
@@ -279,7 +300,7 @@ pub fn tcp_has_ulp(fd: RawFd) -> Result<bool, Errno> {
     /// `TCP_ULP_NAME_MAX` of the kernel.
     const NAME_MAX: usize = 16;
     let mut name = [0; NAME_MAX];
-    getsockopt(fd, raw::SOL_TCP, raw::TCP_ULP, &mut name).map(|len| len != 0 && name[0] != 0)
+    get(fd, raw::SOL_TCP, raw::TCP_ULP, &mut name).map(|len| len != 0 && name[0] != 0)
 }
 
 /// `IP_ADD_MEMBERSHIP`: joins a multicast group on the device with the address `interface` (all zeros:
@@ -287,14 +308,14 @@ pub fn tcp_has_ulp(fd: RawFd) -> Result<bool, Errno> {
 #[inline]
 #[doc(alias = "IP_ADD_MEMBERSHIP")]
 pub fn set_ip_add_membership(fd: RawFd, group: Ipv4Addr, interface: Ipv4Addr) -> Result<(), Errno> {
-    setsockopt(fd, raw::SOL_IP, raw::IP_ADD_MEMBERSHIP, &ip_mreq(group, interface))
+    set(fd, raw::SOL_IP, raw::IP_ADD_MEMBERSHIP, &ip_mreq(group, interface))
 }
 
 /// `IP_DROP_MEMBERSHIP`: leaves a multicast group. ip(7)
 #[inline]
 #[doc(alias = "IP_DROP_MEMBERSHIP")]
 pub fn set_ip_drop_membership(fd: RawFd, group: Ipv4Addr, interface: Ipv4Addr) -> Result<(), Errno> {
-    setsockopt(fd, raw::SOL_IP, raw::IP_DROP_MEMBERSHIP, &ip_mreq(group, interface))
+    set(fd, raw::SOL_IP, raw::IP_DROP_MEMBERSHIP, &ip_mreq(group, interface))
 }
 
 /// `IPV6_ADD_MEMBERSHIP`: joins a multicast group on the device number `interface` (0: any). ipv6(7)
@@ -302,7 +323,7 @@ pub fn set_ip_drop_membership(fd: RawFd, group: Ipv4Addr, interface: Ipv4Addr) -
 #[doc(alias = "IPV6_ADD_MEMBERSHIP")]
 #[doc(alias = "IPV6_JOIN_GROUP")]
 pub fn set_ipv6_add_membership(fd: RawFd, group: Ipv6Addr, interface: u32) -> Result<(), Errno> {
-    setsockopt(fd, raw::SOL_IPV6, raw::IPV6_ADD_MEMBERSHIP, &ipv6_mreq(group, interface))
+    set(fd, raw::SOL_IPV6, raw::IPV6_ADD_MEMBERSHIP, &ipv6_mreq(group, interface))
 }
 
 /// `IPV6_DROP_MEMBERSHIP`: leaves a multicast group. ipv6(7)
@@ -310,7 +331,7 @@ pub fn set_ipv6_add_membership(fd: RawFd, group: Ipv6Addr, interface: u32) -> Re
 #[doc(alias = "IPV6_DROP_MEMBERSHIP")]
 #[doc(alias = "IPV6_LEAVE_GROUP")]
 pub fn set_ipv6_drop_membership(fd: RawFd, group: Ipv6Addr, interface: u32) -> Result<(), Errno> {
-    setsockopt(fd, raw::SOL_IPV6, raw::IPV6_DROP_MEMBERSHIP, &ipv6_mreq(group, interface))
+    set(fd, raw::SOL_IPV6, raw::IPV6_DROP_MEMBERSHIP, &ipv6_mreq(group, interface))
 }
 
 /// `struct ip_mreq`, in network order.

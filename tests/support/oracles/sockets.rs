@@ -7,10 +7,15 @@ use std::ptr::null_mut;
 use netpoll::sys::fd::{IoSlice, IoSliceMut};
 use netpoll::sys::socket::*;
 use netpoll::sys::sockopt::*;
-use netpoll::sys::{Errno, RawFd};
+use netpoll::sys::{Errno, RawFd, sockopt};
 
 use super::world::*;
 use super::{Case, INVALID, NOT_OPEN, err, sys, table};
+
+fn setsockopt(fd: RawFd, level: u32, name: u32, value: &[u8]) -> Result<(), Errno> {
+    // SAFETY: the cases fail.
+    unsafe { sockopt::setsockopt(fd, level, name, value) }
+}
 
 fn any_port() -> SockAddr {
     SocketAddr::from(([127, 0, 0, 1], 0)).into()
