@@ -48,6 +48,10 @@
 //! link beside std and libc and disturb neither. `alloc`: a global allocator, `rt::Heap`. `httpd` (default): what
 //! the program of that name needs besides. `valgrind`: that knows of the stacks, if the program runs under it.
 //!
+//! # Safe code
+//! No safe function, trait or macro of this crate leads to undefined behaviour, whatever a program forgets, leaks, sends
+//! or counts up. It may wait for ever, or end with a message. ARCHITECTURE.md says what holds that up.
+//!
 //! # What it rests on
 //! Linux on x86_64, Rust 1.88. The runtime allocates by `mmap` only, and a program has no thread-local
 //! storage, no libc and no unwinding: a panic ends the process. Of signals the runtime takes SIGSEGV and
