@@ -1,5 +1,9 @@
 //! The TCP proxy from outside: its clients and its target are threads here.
 
+#[path = "support/again.rs"]
+mod again;
+
+use again::again;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
@@ -96,7 +100,7 @@ fn receive(mut stream: &TcpStream, blocks: u64) {
         block(n, &mut expected);
         assert!(bytes == expected, "block {n} of {blocks}");
     }
-    assert_eq!(stream.read(&mut bytes).unwrap(), 0, "more than was sent");
+    assert_eq!(again(|| stream.read(&mut bytes)).unwrap(), 0, "more than was sent");
 }
 
 /// `there` bytes to the target, and a sixteenth as many back at the same time.
@@ -207,7 +211,7 @@ fn resets_are_passed_on() {
         let (gone, mut left) = if by_client { (client, server) } else { (server, client) };
         left.set_read_timeout(Some(LONG)).unwrap();
         reset(gone);
-        let end = left.read(&mut [0; 8]).unwrap_err();
+        let end = again(|| left.read(&mut [0; 8])).unwrap_err();
         assert_eq!(end.kind(), ErrorKind::ConnectionReset, "an end that was none");
     }
     proxy.tells("0 open, 2 served, 0 bytes to the target, 0 back");
@@ -219,7 +223,8 @@ fn without_a_target_clients_are_sent_away() {
     drop(gone);
     let proxy = Proxy::to(target, &[]);
     for _ in 0..3 {
-        let end = proxy.connect().read(&mut [0; 8]);
+        let mut client = proxy.connect();
+        let end = again(|| client.read(&mut [0; 8]));
         assert_eq!(end.unwrap_err().kind(), ErrorKind::ConnectionReset);
     }
     proxy.tells("0 open, 3 served, 0 bytes to the target, 0 back");
@@ -239,7 +244,7 @@ fn idle_connections_are_cut_and_half_idle_ones_are_not() {
     let _target = listener.accept().unwrap();
     let mut busy = proxy.connect();
     let (mut server, _) = listener.accept().unwrap();
-    let idle = thread::spawn(move || idle.read(&mut [0; 8]).unwrap_err().kind());
+    let idle = thread::spawn(move || again(|| idle.read(&mut [0; 8])).unwrap_err().kind());
     let start = Instant::now();
     // The client of this one never says a word.
     while !idle.is_finished() || start.elapsed() < Duration::from_millis(2500) {

@@ -6,6 +6,8 @@
 //! behind it. (Slots of the poller are mapped 32, 64, 128 at a time and not counted: if one were lost now and then,
 //! the next block would be a mapping more.)
 
+#[path = "support/again.rs"]
+mod again;
 #[path = "runtime/harness.rs"]
 #[allow(dead_code, unused_macros)] // that target uses more of it
 mod harness;

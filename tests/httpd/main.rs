@@ -3,6 +3,8 @@
 
 #[path = "../support/activation.rs"]
 mod activation;
+#[path = "../support/again.rs"]
+mod again;
 #[path = "../../src/bin/httpd/args.rs"]
 #[allow(dead_code)] // the usage line
 mod args;

@@ -1,5 +1,6 @@
 //! The program under test, and a client that takes nothing for granted.
 
+use crate::again::again;
 use std::ffi::OsStr;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -231,7 +232,7 @@ impl Client {
 
     /// Whether the server has ended the connection, in whatever way, without another byte.
     pub fn is_at_end(&mut self) -> bool {
-        match self.0.read(&mut [0]) {
+        match again(|| self.0.read(&mut [0])) {
             Ok(n) => n == 0,
             Err(error) => error.kind() == io::ErrorKind::ConnectionReset,
         }

@@ -3,6 +3,8 @@
 
 #[path = "../support/activation.rs"]
 mod activation;
+#[path = "../support/again.rs"]
+mod again;
 #[macro_use]
 mod harness;
 mod conn;

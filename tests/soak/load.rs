@@ -1,6 +1,7 @@
 //! The load of `tests/soak.rs`: clients that behave, and more that do not. What a client is answered must be right;
 //! that it is cut off, by a deadline or for want of descriptors, must not surprise it.
 
+use crate::again::again;
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::mem::size_of;
@@ -171,7 +172,7 @@ impl Load {
             3 => {
                 let (request, _) = self.request(random);
                 stream.write_all(&request)?;
-                let _ = stream.read(&mut [0; 100])?;
+                let _ = again(|| stream.read(&mut [0; 100]))?;
                 reset(stream);
                 Ok("reset in an answer")
             }
