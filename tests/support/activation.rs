@@ -26,6 +26,11 @@ pub fn activated(program: &Command, sockets: Vec<OwnedFd>, fds: &str, names: Opt
                 return Err(std::io::Error::last_os_error());
             }
         }
+        // What the tests were started with besides does not reach the program.
+        for fd in (3..1024).skip(sockets.len()) {
+            // SAFETY: as above; most of them are not open, which is an error.
+            unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
+        }
         Ok(())
     };
     // SAFETY: system calls only, in the child.
